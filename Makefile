@@ -1,0 +1,93 @@
+# walstreet: one command for each thing a developer or an operator does. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+NATIVE_STAMP := $(VENV)/.native-done
+NATIVE_SOURCES := $(shell find native -type f \( -name '*.cpp' -o -name '*.hpp' -o -name '*.py' -o -name '*.pyi' -o -name 'CMakeLists.txt' -o -name 'pyproject.toml' \) -not -path '*/build/*' 2>/dev/null)
+
+# `make run` options; empty ones fall back to what `walstreet up` does by default.
+DATA ?=
+DAY ?=
+SYMBOLS ?=
+MINUTES ?=
+SEED ?=
+SPEED ?= max
+STATE ?=
+BROKER_LIBRARY ?=
+UP_FLAGS := $(if $(DATA),--market recorded --data $(DATA)) $(if $(DAY),--day $(DAY)) $(if $(SYMBOLS),--symbols $(SYMBOLS)) \
+	$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(STATE),--state $(STATE)) \
+	$(if $(BROKER_LIBRARY),--broker-library $(BROKER_LIBRARY)) --speed $(SPEED)
+
+# Tests on real market data look here; unset or absent means that they skip and say so.
+export WALSTREET_DATA ?= $(wildcard ../shared/data)
+
+.PHONY: help setup native run test check fmt lint type imports build bench chaos schema clean lock
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) $(NATIVE_STAMP) ## Make .venv from nothing: locked dependencies, native module, walstreet
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "walstreet needs Python 3.11 to 3.13, %s is %s; set PYTHON=python3.11" % (sys.executable, sys.version.split()[0]))'
+	@command -v c++ >/dev/null || { echo "walstreet needs a C++ compiler (package g++ or clang); without one set WALSTREET_SKIP_NATIVE=1"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(NATIVE_STAMP): $(NATIVE_SOURCES) $(STAMP)
+	@if [ "$${WALSTREET_SKIP_NATIVE:-0}" = 1 ]; then echo "native module skipped: the NumPy reference is used, as logs and metrics will say"; \
+	else PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./native; fi
+	@touch $@
+
+native: ## Rebuild the native module
+	@rm -f $(NATIVE_STAMP)
+	@$(MAKE) --no-print-directory $(NATIVE_STAMP)
+
+run: setup ## Trade one day: synthetic, or recorded with DATA=dir DAY=YYYY-MM-DD [SYMBOLS=A,B]
+	$(BIN)/walstreet up $(UP_FLAGS)
+
+test: setup ## Run all tests that need no container engine
+	$(BIN)/python -m pytest -m "not docker" $(PYTEST_FLAGS)
+
+check: setup ## Format, lint, types, import rules, generated files, tests: what CI runs
+	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory lint type imports
+	$(BIN)/python -m walstreet_services.cli.schema --check
+	@$(MAKE) --no-print-directory test
+
+fmt: setup ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup ## Lint
+	$(BIN)/ruff check .
+
+type: setup ## Check types, strictly
+	MYPYPATH=proto:libs:services $(BIN)/mypy
+
+imports: setup ## Check the import rules
+	$(BIN)/lint-imports
+
+build: ## Build the container image
+	docker compose build
+
+bench: setup ## Measure every row against its peer; writes bench.json and bench.png
+	$(BIN)/walstreet bench --json bench.json
+
+schema: setup ## Regenerate schema, AsyncAPI and docs/EVENTS.md; add missing fixtures
+	$(BIN)/python -m walstreet_services.cli.schema --write-fixtures
+
+lock: ## Resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --extra ib-insync --extra training --extra bench --extra dev --python-version 3.11 \
+		--universal --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
+
+clean: ## Remove everything that make made
+	rm -rf $(VENV) native/build build dist state logs reports report.html bench.json bench.png \
+		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

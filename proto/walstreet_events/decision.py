@@ -1,0 +1,106 @@
+"""Owns the events of the arbiter: decisions, mode, prefilter and matured outcomes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from walstreet_events.envelope import Event, FloatBlock
+
+
+class Mode(StrEnum):
+    """Operating modes, from full trading down to the latched emergency."""
+
+    LIVE = "live"
+    DEGRADED = "degraded"
+    OBSERVE = "observe"
+    EMERGENCY = "emergency"
+
+
+class Verdict(StrEnum):
+    """Why a symbol left the cycle as it did; stable codes that dashboards and post-mortems rely on."""
+
+    ACCEPTED = "accepted"
+    STALE_QUOTE = "stale_quote"
+    STALE_BAR = "stale_bar"
+    STALE_PRED = "stale_pred"
+    NO_PRED = "no_pred"
+    NO_REF = "no_ref"
+    CONF_BLOCK = "conf_block"
+    CONF_UNCALIBRATED = "conf_uncalibrated"
+    NO_ALPHA = "no_alpha"
+    BELOW_THETA = "below_theta"
+    PEAK_RISK = "peak_risk"
+    VALLEY_RISK = "valley_risk"
+    VALLEY_BOUNCE_PREF = "valley_bounce_pref"
+    PEAK_FADE_PREF = "peak_fade_pref"
+    SCALE_OUT_50PCT = "scale_out_50pct"
+    TIGHTEN_SL = "tighten_sl"
+    HOLD = "hold"
+    BELOW_MIN = "below_min"
+    CHURN = "churn"
+    HYSTERESIS = "hysteresis"
+    IN_BAND = "in_band"
+    RISK_GROSS = "risk_gross"
+    RISK_NET = "risk_net"
+    RISK_NAME = "risk_name"
+    RISK_SECTOR = "risk_sector"
+    PENDING_ORDER = "pending_order"
+    NO_ENTRY_WINDOW = "no_entry_window"
+    MODE_OBSERVE = "mode_observe"
+    MODE_EMERGENCY = "mode_emergency"
+    NOT_RECONCILED = "not_reconciled"
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One named, self-describing column of a decision record."""
+
+    name: str
+    unit: str
+    values: FloatBlock
+    """(N,) per symbol, or (H, N) per horizon and symbol."""
+
+
+class Decision(Event, frozen=True, tag="decision.v1"):
+    """The record of one cycle: every number behind every verdict; ``ts_ns`` is the bar's end."""
+
+    symbols: tuple[str, ...]
+    horizons_minutes: tuple[int, ...]
+    features: str
+    predictions: str
+    mode: Mode
+    equity_nano: int
+    verdicts: tuple[Verdict, ...]
+    """(N,) the first step that stopped the symbol, or ``accepted``."""
+    columns: tuple[Column, ...]
+    config_hash: str
+    """Identifies the parameters in force."""
+
+
+class ModeState(Event, frozen=True, tag="mode_state.v1"):
+    """The operating mode changed."""
+
+    mode: Mode
+    previous: Mode
+    reason: str
+
+
+class Prefilter(Event, frozen=True, tag="prefilter.v1"):
+    """Names for which the next cycles run the expensive models."""
+
+    symbols: tuple[str, ...]
+    expires_ns: int
+
+
+class Outcome(Event, frozen=True, tag="outcome.v1"):
+    """Realised returns of a matured cycle, per horizon; what learning may learn from."""
+
+    symbols: tuple[str, ...]
+    decision: str
+    """Id of the decision whose horizon has matured."""
+    horizon_minutes: int
+    return_bps: FloatBlock
+    """(N,) signed realised return over the horizon, NaN where it could not be measured."""
+    sigma_bps: FloatBlock
+    """(N,) volatility of the horizon that was in force at the decision."""

@@ -1,0 +1,155 @@
+"""Owns operational events: reconciliation, mode requests, operator commands, epochs, checkpoints, dead letters."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from walstreet_events.account import Position
+from walstreet_events.decision import Mode
+from walstreet_events.envelope import Event
+
+
+class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One order in a broker snapshot."""
+
+    order_ref: str
+    perm_id: int
+    client_id: int
+    symbol: str
+    side: str
+    quantity_micro: int
+    filled_micro: int
+    status: str
+
+
+class BrokerExecution(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution in a broker snapshot."""
+
+    exec_id: str
+    order_ref: str
+    perm_id: int
+    symbol: str
+    side: str
+    price_nano: int
+    quantity_micro: int
+    ts_ns: int
+
+
+class ReconRequest(Event, frozen=True, tag="recon_request.v1"):
+    """The reconciler asks execution for a snapshot of the broker's truth."""
+
+    number: int
+    reason: str
+    """``start``, ``reconnect``, ``periodic`` or ``operator``."""
+
+
+class ReconSnapshot(Event, frozen=True, tag="recon_snapshot.v1"):
+    """The broker's answer. ``ok`` false means *unknown*, never *flat*."""
+
+    request: str
+    ok: bool
+    detail: str
+    open_orders: tuple[BrokerOrder, ...]
+    completed_orders: tuple[BrokerOrder, ...]
+    executions: tuple[BrokerExecution, ...]
+    positions: tuple[Position, ...]
+    cash_nano: int | None
+    net_liquidation_nano: int | None
+
+
+class BreakKind(StrEnum):
+    """Types of reconciliation breaks."""
+
+    MISSING_LOCAL = "missing_local"
+    MISSING_BROKER = "missing_broker"
+    QUANTITY = "quantity"
+    PRICE = "price"
+    CASH = "cash"
+    EXTERNAL_ORDER = "external_order"
+
+
+class ReconBreak(Event, frozen=True, tag="recon_break.v1"):
+    """Our books and the broker's disagree in one point."""
+
+    snapshot: str
+    kind: BreakKind
+    symbol: str
+    reference: str
+    """Execution id, order reference or account field."""
+    ours: str
+    brokers: str
+    policy: str
+    """``strict``, ``warn`` or ``auto_sync``."""
+
+
+class ReconReport(Event, frozen=True, tag="recon_report.v1"):
+    """Result of one reconciliation; the arbiter waits for the first clean one."""
+
+    request: str
+    snapshot: str
+    status: str
+    """``clean``, ``breaks`` or ``unknown``."""
+    orders_checked: int
+    executions_checked: int
+    positions_checked: int
+    breaks: int
+
+
+class ModeRequest(Event, frozen=True, tag="mode_request.v1"):
+    """A service asks the arbiter for a mode; the arbiter's mode controller decides."""
+
+    service: str
+    mode: Mode
+    reason: str
+
+
+class OperatorCommand(Event, frozen=True, tag="operator_command.v1"):
+    """A command of the operator: ``arm``, ``disarm``, ``panic``, ``resume``, ``mode``, ``reconcile``."""
+
+    command: str
+    arguments: dict[str, str]
+    operator: str
+
+
+class ParameterChange(Event, frozen=True, tag="parameter_change.v1"):
+    """A validated change of one parameter; applied at the next cycle boundary."""
+
+    path: str
+    value: str
+    """JSON text of the new value."""
+    previous: str
+    operator: str
+
+
+class ProducerEpoch(Event, frozen=True, tag="producer_epoch.v1"):
+    """A producer started a new life; everything of its older lives is fenced off from here on."""
+
+    service: str
+    epoch: int
+    config_hash: str
+    previous_chain: str
+    """Last chain value of the epoch before, empty for the first."""
+    previous_seq: int
+
+
+class ChainCheckpoint(Event, frozen=True, tag="chain_checkpoint.v1"):
+    """The reconciler's digest over a range of the TAPE in stream order."""
+
+    first_seq: int
+    last_seq: int
+    digest: str
+    previous: str
+    signature: bytes = b""
+
+
+class DeadLetter(Event, frozen=True, tag="dead_letter.v1"):
+    """A message that a service could not handle, kept whole."""
+
+    service: str
+    reason: str
+    detail: str
+    subject: str
+    stream_seq: int
+    payload: bytes
