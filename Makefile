@@ -26,7 +26,7 @@ UP_FLAGS := $(if $(DATA),--market recorded --data $(DATA)) $(if $(DAY),--day $(D
 # Tests on real market data look here; unset or absent means that they skip and say so.
 export WALSTREET_DATA ?= $(wildcard ../shared/data)
 
-.PHONY: help setup native run test check fmt lint type imports build bench chaos schema clean lock
+.PHONY: help setup setup-ib-async native run test check fmt lint type imports build bench chaos schema clean lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,12 +46,24 @@ $(NATIVE_STAMP): $(NATIVE_SOURCES) $(STAMP)
 	else PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./native; fi
 	@touch $@
 
+ASYNC_BIN := .venv-ib-async/bin
+RUN_BIN := $(if $(filter ib_async,$(BROKER_LIBRARY)),$(ASYNC_BIN),$(BIN))
+
+setup-ib-async: .venv-ib-async/.setup-done ## Make .venv-ib-async: the same with ib_async in place of ib_insync
+
+.venv-ib-async/.setup-done: requirements-ib-async.lock pyproject.toml $(NATIVE_SOURCES)
+	test -x $(ASYNC_BIN)/python || $(PYTHON) -m venv .venv-ib-async
+	$(ASYNC_BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-ib-async.lock
+	$(ASYNC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	PATH="$(abspath $(ASYNC_BIN)):$$PATH" $(ASYNC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./native
+	@touch $@
+
 native: ## Rebuild the native module
 	@rm -f $(NATIVE_STAMP)
 	@$(MAKE) --no-print-directory $(NATIVE_STAMP)
 
-run: setup ## Trade one day: synthetic, or recorded with DATA=dir DAY=YYYY-MM-DD [SYMBOLS=A,B]
-	$(BIN)/walstreet up $(UP_FLAGS)
+run: $(if $(filter ib_async,$(BROKER_LIBRARY)),setup-ib-async,setup) ## Trade one day: synthetic, or recorded with DATA=dir DAY=YYYY-MM-DD [SYMBOLS=A,B]
+	$(RUN_BIN)/walstreet up $(UP_FLAGS)
 
 test: setup ## Run all tests that need no container engine
 	$(BIN)/python -m pytest -m "not docker" $(PYTEST_FLAGS)
@@ -87,7 +99,9 @@ schema: setup ## Regenerate schema, AsyncAPI and docs/EVENTS.md; add missing fix
 lock: ## Resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra ib-insync --extra training --extra bench --extra dev --python-version 3.11 \
 		--universal --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
+	uv pip compile pyproject.toml --extra ib-async --extra training --extra dev --python-version 3.11 \
+		--universal --generate-hashes --no-emit-index-url --no-header -o requirements-ib-async.lock
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) native/build build dist state logs reports report.html bench.json bench.png \
+	rm -rf $(VENV) .venv-ib-async native/build build dist state logs reports report.html bench.json bench.png \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
