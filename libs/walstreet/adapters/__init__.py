@@ -1,0 +1,1 @@
+"""Owns the adapters: one sub-package or module for each vendor library."""

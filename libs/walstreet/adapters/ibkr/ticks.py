@@ -1,0 +1,212 @@
+"""Owns the merging of the broker's tick messages into quotes, trades, volumes and halts, one line per symbol.
+
+This is the hot path: four messages make one quote update, a session has hundreds of thousands. Fields stay
+text, line ids and tick types are compared as text, and numbers come from a cache; an observation is made only
+when something changed.
+
+One update of bid and ask arrives as two messages, so that between them the merged quote may look crossed for an
+instant. It is reported as it is, because holding it back until the end of a network packet would make the
+sequence depend on how the kernel cut the stream.
+"""
+
+from __future__ import annotations
+
+from walstreet.adapters.ibkr.numbers import micro, nano
+from walstreet.domain.observations import (
+    FeedObserved,
+    HaltObserved,
+    QuoteObserved,
+    TradeObserved,
+    VolumeObserved,
+)
+from walstreet.ports import Clock, Observer
+
+DATA_TYPES: dict[str, str] = {"1": "live", "2": "frozen", "3": "delayed", "4": "delayed_frozen"}
+UNKNOWN = "unknown"
+FEED = "market_data"
+"""The farm name under which the data type that arrives is reported."""
+_BADNESS: dict[str, int] = {UNKNOWN: 0, "live": 1, "frozen": 2, "delayed": 3, "delayed_frozen": 4}
+_HALTED = ("1", "1.0", "2", "2.0")
+_TRADING = ("0", "0.0")
+
+
+class Line:
+    """One market-data subscription with its merged values."""
+
+    __slots__ = ("ask", "ask_size", "bid", "bid_size", "data_type", "echo", "halted", "last", "symbol", "volume")
+
+    def __init__(self, symbol: str) -> None:
+        """Begin without a value."""
+        self.symbol = symbol
+        self.bid = 0
+        self.ask = 0
+        self.bid_size = 0
+        self.ask_size = 0
+        self.last = 0
+        self.echo = -1
+        """Size of a last-price message whose own size message is still to come."""
+        self.volume = -1
+        self.halted: bool | None = None
+        self.data_type = UNKNOWN
+
+
+class TickBook:
+    """All lines of one connection."""
+
+    def __init__(self, clock: Clock, observe: Observer) -> None:
+        """Stamp by ``clock`` and report to ``observe``."""
+        self._now_ns = clock.now_ns
+        self._observe = observe
+        self._lines: dict[str, Line] = {}
+        self._data_type = UNKNOWN
+
+    @property
+    def data_type(self) -> str:
+        """Return the worst data type among the lines."""
+        return self._data_type
+
+    def open(self, request_id: int, symbol: str) -> None:
+        """Begin a line."""
+        self._lines[str(request_id)] = Line(symbol)
+
+    def close_all(self) -> tuple[int, ...]:
+        """Forget all lines and return their request ids."""
+        request_ids = tuple(int(key) for key in self._lines)
+        self._lines.clear()
+        return request_ids
+
+    def symbol_of(self, request_id: int) -> str | None:
+        """Return the symbol of a line."""
+        line = self._lines.get(str(request_id))
+        return line.symbol if line else None
+
+    # ------------------------------------------------------------------------ handlers of raw messages
+
+    def on_price(self, fields: list[str]) -> None:
+        """Take a tickPrice: ``1, version, id, type, price, size, mask``."""
+        line = self._lines.get(fields[2])
+        if line is None:
+            return
+        kind = fields[3]
+        if kind in {"1", "66"}:
+            price = _side(fields[4])
+            size = micro(fields[5]) or 0 if price else 0
+            if price == line.bid and size == line.bid_size:
+                return
+            line.bid = price
+            line.bid_size = size
+        elif kind in {"2", "67"}:
+            price = _side(fields[4])
+            size = micro(fields[5]) or 0 if price else 0
+            if price == line.ask and size == line.ask_size:
+                return
+            line.ask = price
+            line.ask_size = size
+        elif kind in {"4", "68"}:
+            self._trade(line, _side(fields[4]), micro(fields[5]) or 0, delayed=kind == "68")
+            return
+        else:
+            return
+        if kind in {"66", "67"}:
+            self._arrived(line, "delayed")
+        self._quote(line)
+
+    def on_size(self, fields: list[str]) -> None:
+        """Take a tickSize: ``2, version, id, type, size``."""
+        line = self._lines.get(fields[2])
+        if line is None:
+            return
+        kind = fields[3]
+        if kind in {"0", "69"}:
+            size = micro(fields[4]) or 0 if line.bid else 0
+            if size == line.bid_size:
+                return
+            line.bid_size = size
+            self._quote(line)
+        elif kind in {"3", "70"}:
+            size = micro(fields[4]) or 0 if line.ask else 0
+            if size == line.ask_size:
+                return
+            line.ask_size = size
+            self._quote(line)
+        elif kind in {"5", "71"}:
+            self._last_size(line, micro(fields[4]) or 0)
+        elif kind in {"8", "74"}:
+            volume = micro(fields[4])
+            if volume is None or volume == line.volume:
+                return
+            line.volume = volume
+            self._observe(VolumeObserved(symbol=line.symbol, ts_ns=self._now_ns(), volume_micro=volume))
+
+    def on_generic(self, fields: list[str]) -> None:
+        """Take a tickGeneric: ``45, version, id, type, value``; type 49 is the halt flag, -1 means not known."""
+        line = self._lines.get(fields[2])
+        if line is None or fields[3] != "49" or fields[4] not in {*_HALTED, *_TRADING}:
+            return
+        halted = fields[4] in _HALTED
+        if halted is line.halted:
+            return
+        line.halted = halted
+        self._observe(HaltObserved(symbol=line.symbol, ts_ns=self._now_ns(), halted=halted))
+
+    def on_data_type(self, fields: list[str]) -> None:
+        """Take a marketDataType: ``58, version, id, type``."""
+        line = self._lines.get(fields[2])
+        if line is not None:
+            self._arrived(line, DATA_TYPES.get(fields[3], UNKNOWN))
+
+    # ------------------------------------------------------------------------------------------ helpers
+
+    def _quote(self, line: Line) -> None:
+        self._observe(
+            QuoteObserved(
+                symbol=line.symbol,
+                ts_ns=self._now_ns(),
+                bid_nano=line.bid,
+                ask_nano=line.ask,
+                bid_size_micro=line.bid_size,
+                ask_size_micro=line.ask_size,
+            )
+        )
+
+    def _trade(self, line: Line, price: int, size: int, *, delayed: bool) -> None:
+        if delayed:
+            self._arrived(line, "delayed")
+        if price <= 0:
+            return
+        line.last = price
+        line.echo = size
+        if size > 0:
+            self._observe(TradeObserved(symbol=line.symbol, ts_ns=self._now_ns(), price_nano=price, size_micro=size))
+
+    def _last_size(self, line: Line, size: int) -> None:
+        """Take a last size alone: the echo of a last price, or another trade at the same price."""
+        echo, line.echo = line.echo, -1
+        if size == echo or size <= 0 or line.last <= 0:
+            return
+        self._observe(TradeObserved(symbol=line.symbol, ts_ns=self._now_ns(), price_nano=line.last, size_micro=size))
+
+    def _arrived(self, line: Line, data_type: str) -> None:
+        if data_type == line.data_type:
+            return
+        line.data_type = data_type
+        worst = max((each.data_type for each in self._lines.values()), key=_BADNESS.__getitem__)
+        if worst == self._data_type:
+            return
+        self._data_type = worst
+        self._observe(
+            FeedObserved(
+                ts_ns=self._now_ns(),
+                farm=FEED,
+                healthy=worst == "live",
+                data_type=worst,
+                code=0,
+                detail=f"{data_type} data arrived for {line.symbol}",
+            )
+        )
+
+
+def _side(text: str) -> int:
+    """Return a price, or 0 where the broker says that there is none (-1, 0, unset)."""
+    price = nano(text)
+    return price if price is not None and price > 0 else 0

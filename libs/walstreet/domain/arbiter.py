@@ -1,0 +1,190 @@
+"""Owns the arbiter's core: facts in, one explained decision per cycle and its order intents out.
+
+A cycle is decided when its prediction block arrives and its feature block is known. Warm-up blocks cause nothing.
+Every other cycle gives exactly one ``Decision``, also when nothing may be traded, and an ``IntentBlock`` iff some
+symbol was accepted. The mode is judged first, so that a decision is made in the mode that its facts allow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from walstreet.domain.arbiter_fold import fold
+from walstreet.domain.arbiter_parameters import ArbiterParameters, config_hash
+from walstreet.domain.arbiter_state import (
+    ArbiterState,
+    mode_causes,
+)
+from walstreet.domain.calibrate import ModelCalibration
+from walstreet.domain.cycle import CycleResult, run_cycle
+from walstreet.domain.cycle_inputs import CycleInputs, build_inputs
+from walstreet.domain.decision_record import columns_of
+from walstreet.domain.mode import next_mode, track_health
+from walstreet.domain.observations import Observation
+from walstreet_events import (
+    NANOS_PER_SECOND,
+    AnyEvent,
+    Decision,
+    IntentBlock,
+    Mode,
+    ModeState,
+    OrderIntent,
+    PredictionBlock,
+    Service,
+    Side,
+    derive_id,
+    tag_of,
+)
+
+RECON_CLEAN = "clean"
+RECON_BREAKS = "breaks"
+
+
+class ArbiterCore:
+    """The arbiter as the shared loop runs it; satisfies ``walstreet.ports.Core``."""
+
+    def __init__(self, parameters: ArbiterParameters, calibrations: Sequence[ModelCalibration]) -> None:
+        """Take the parameters and the calibrations of the model manifest.
+
+        Raises:
+            ValueError: No calibration at all, or two for the same model and horizon.
+        """
+        keys = [(item.model, item.horizon_minutes) for item in calibrations]
+        if not keys:
+            raise ValueError("the arbiter has no model calibration; the model manifest must name at least one")
+        if len(dict.fromkeys(keys)) != len(keys):
+            raise ValueError(f"two calibrations for the same model and horizon among {sorted(keys)}")
+        self._parameters = parameters
+        self._calibrations = tuple(calibrations)
+        self._horizons_minutes = tuple(sorted(dict.fromkeys(horizon for _, horizon in keys)))
+        self._config_hash = config_hash(parameters, calibrations)
+
+    @property
+    def service(self) -> Service:
+        """Return the producer this core decides for."""
+        return Service.ARBITER
+
+    @property
+    def config_hash(self) -> str:
+        """Return the identity of the parameters and calibrations in force."""
+        return self._config_hash
+
+    def initial(self) -> ArbiterState:
+        """Return the state before the first event: OBSERVE, nothing known."""
+        return ArbiterState()
+
+    def observe(self, state: ArbiterState, observation: Observation) -> Sequence[AnyEvent]:
+        """Return nothing: the arbiter learns only from the log."""
+        del state, observation
+        return ()
+
+    # -------------------------------------------------------------------------------------------- folding
+
+    def evolve(self, state: ArbiterState, event: AnyEvent) -> ArbiterState:
+        """Fold one fact into the state.
+
+        Raises:
+            ValueError: The event is malformed (array shapes, unknown mode in a command).
+        """
+        fold(state, event)
+        now_ns = max(state.clock_ns, event.ts_ns)
+        state.working.expire(state.clock_ns)
+        track_health(state.mode, mode_causes(state), now_ns)
+        return state
+
+    # ------------------------------------------------------------------------------------------- deciding
+
+    def decide(self, state: ArbiterState, event: AnyEvent) -> Sequence[AnyEvent]:
+        """Return the mode change and the decision that ``event`` causes, given the state that contains it.
+
+        Raises:
+            ValueError: A prediction block whose array does not fit its names.
+        """
+        outputs: list[AnyEvent] = []
+        mode = state.mode.mode
+        change = next_mode(state.mode, mode_causes(state), max(state.clock_ns, event.ts_ns), self._parameters.mode)
+        if change is not None:
+            outputs.append(
+                ModeState(
+                    id=derive_id(event.id, tag_of(ModeState), 0),
+                    cause=event.id,
+                    ts_ns=event.ts_ns,
+                    mode=change[0],
+                    previous=mode,
+                    reason=change[1],
+                )
+            )
+            mode = change[0]
+        if isinstance(event, PredictionBlock) and not event.warmup:
+            outputs.extend(self._cycle(state, event, mode))
+        return outputs
+
+    def _cycle(self, state: ArbiterState, predictions: PredictionBlock, mode: Mode) -> list[AnyEvent]:
+        inputs = build_inputs(
+            state,
+            predictions,
+            mode=mode,
+            horizons_minutes=self._horizons_minutes,
+            calibrations=self._calibrations,
+            parameters=self._parameters,
+        )
+        result = run_cycle(inputs, self._parameters)
+        decision = Decision(
+            id=derive_id(predictions.id, tag_of(Decision), 0),
+            cause=predictions.id,
+            ts_ns=inputs.ts_ns,
+            symbols=inputs.symbols,
+            horizons_minutes=self._horizons_minutes,
+            features=predictions.features,
+            predictions=predictions.id,
+            mode=mode,
+            equity_nano=state.equity_nano or 0,
+            verdicts=result.verdicts,
+            columns=columns_of(result.columns),
+            config_hash=self._config_hash,
+        )
+        intents = self._intents(state, decision, inputs, result)
+        if not intents:
+            return [decision]
+        block = IntentBlock(
+            id=derive_id(predictions.id, tag_of(IntentBlock), 0),
+            cause=predictions.id,
+            ts_ns=inputs.ts_ns,
+            decision=decision.id,
+            mode=mode.value,
+            intents=intents,
+            epoch=state.epoch,
+        )
+        return [decision, block]
+
+    def _intents(
+        self, state: ArbiterState, decision: Decision, inputs: CycleInputs, result: CycleResult
+    ) -> tuple[OrderIntent, ...]:
+        intents: list[OrderIntent] = []
+        alpha, weight = result.columns["alpha_final_bps"], result.columns["weight_final"]
+        for index, quantity in enumerate(result.quantity_micro.tolist()):
+            if quantity == 0:
+                continue
+            symbol, position = inputs.symbols[index], int(inputs.position_micro[index])
+            side = Side.BUY if quantity > 0 else Side.SELL
+            horizon = int(result.order_horizon_minutes[index])
+            tif_s = self._parameters.order.tif_of(horizon)
+            intents.append(
+                OrderIntent(
+                    id=derive_id(decision.id, f"intent:{symbol}:{side.value}", 0),
+                    symbol=symbol,
+                    con_id=state.instruments[symbol].con_id,
+                    side=side,
+                    quantity_micro=abs(quantity),
+                    reducing=position * quantity < 0 and abs(quantity) <= abs(position),
+                    horizon_minutes=horizon,
+                    arrival_mid_nano=int(inputs.mid_nano[index]),
+                    tif_s=tif_s,
+                    expires_ns=inputs.ts_ns + tif_s * NANOS_PER_SECOND,
+                    # An exit may have no alpha behind it; NaN has no place in an order.
+                    alpha_bps=float(alpha[index]) if math.isfinite(alpha[index]) else 0.0,
+                    target_weight=float(weight[index]),
+                )
+            )
+        return tuple(intents)

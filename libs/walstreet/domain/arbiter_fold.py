@@ -1,0 +1,179 @@
+"""Owns how each fact changes the arbiter's state; one arm per event, no decision among them."""
+
+from __future__ import annotations
+
+from walstreet.domain.arbiter_state import (
+    DATA_TYPES_NOT_LIVE,
+    DROPPED_FEATURES,
+    ORDER_LINK,
+    PENDING_FEATURES_MAX,
+    UNMATCHED_PREDICTIONS,
+    ArbiterState,
+    SessionFacts,
+    Signal,
+)
+from walstreet.domain.cycle_inputs import require_sound
+from walstreet.domain.decision_record import column_values
+from walstreet.domain.mode import note_command, note_request, note_state
+from walstreet_events import (
+    AccountValues,
+    AnyEvent,
+    BrokerStatus,
+    ClockTick,
+    Decision,
+    ExternalOrder,
+    FeatureBlock,
+    FeedStatus,
+    InstrumentRef,
+    IntentBlock,
+    ModeRequest,
+    ModeState,
+    OperatorCommand,
+    OrderCommission,
+    OrderFilled,
+    OrderLink,
+    OrderRefused,
+    OrderSubmitting,
+    OrderUpdated,
+    Positions,
+    PredictionBlock,
+    ProducerEpoch,
+    ReconReport,
+    Service,
+    SessionPhase,
+    SessionRef,
+    SymbolStatus,
+)
+
+RECON_CLEAN = "clean"
+RECON_BREAKS = "breaks"
+
+
+def fold(state: ArbiterState, event: AnyEvent) -> None:
+    """Fold one fact into ``state``; a fact that other services act on changes nothing.
+
+    Raises:
+        ValueError: The event is malformed (array shapes, unknown mode in a command).
+    """
+    _fold_cycle(state, event)
+    _fold_orders(state, event)
+    _fold_market(state, event)
+    _fold_control(state, event)
+
+
+def _fold_cycle(state: ArbiterState, event: AnyEvent) -> None:
+    match event:
+        case ClockTick():
+            state.clock_ns = max(state.clock_ns, event.ts_ns)
+        case FeatureBlock():
+            _keep_features(state, event)
+        case PredictionBlock():
+            _join(state, event)
+        case Decision():
+            _note_signals(state, event)
+        case _:
+            pass
+
+
+def _fold_orders(state: ArbiterState, event: AnyEvent) -> None:
+    match event:
+        case IntentBlock() | OrderRefused() | OrderSubmitting() | OrderUpdated():
+            state.working.apply(event)
+        case OrderFilled():
+            if not state.ledger.knows(event.exec_id):
+                state.working.apply(event)
+            state.ledger.apply(event)
+        case OrderCommission() | Positions():
+            state.ledger.apply(event)
+        case AccountValues():
+            state.ledger.apply(event)
+            state.equity_nano = event.net_liquidation_nano
+        case ExternalOrder():
+            state.external[event.symbol] = event.status
+        case _:
+            pass
+
+
+def _fold_market(state: ArbiterState, event: AnyEvent) -> None:
+    match event:
+        case OrderLink():
+            state.links[ORDER_LINK] = event.connected
+            if event.data_lost or not event.connected:
+                state.reconciled = False
+        case BrokerStatus():
+            state.links[f"client:{event.client_id}"] = event.connected
+        case FeedStatus():
+            state.farms[event.farm] = event.healthy and event.data_type not in DATA_TYPES_NOT_LIVE
+        case SymbolStatus():
+            state.halted[event.symbol] = event.halted
+        case InstrumentRef():
+            state.instruments[event.symbol] = event
+        case SessionRef():
+            state.bar_ns = event.bar_ns
+            _note_session(state, event)
+        case SessionPhase():
+            _note_session(state, event)
+        case _:
+            pass
+
+
+def _fold_control(state: ArbiterState, event: AnyEvent) -> None:
+    match event:
+        case ReconReport():
+            _note_report(state, event)
+        case ModeState():
+            note_state(state.mode, event)
+        case ModeRequest():
+            note_request(state.mode, event)
+        case OperatorCommand():
+            note_command(state.mode, event)
+        case ProducerEpoch() if event.service == Service.ARBITER.value:
+            state.epoch = event.epoch
+        case _:
+            pass
+
+
+def _note_session(state: ArbiterState, event: SessionRef | SessionPhase) -> None:
+    state.session = SessionFacts(session_date=event.session_date, open_ns=event.open_ns, close_ns=event.close_ns)
+
+
+def _keep_features(state: ArbiterState, block: FeatureBlock) -> None:
+    if block.warmup:
+        return
+    require_sound(block)
+    state.pending[block.id] = block
+    while len(state.pending) > PENDING_FEATURES_MAX:
+        del state.pending[next(iter(state.pending))]
+        state.count(DROPPED_FEATURES)
+
+
+def _join(state: ArbiterState, predictions: PredictionBlock) -> None:
+    if predictions.warmup:
+        return
+    state.joined = state.pending.pop(predictions.features, None)
+    if state.joined is None:
+        state.count(UNMATCHED_PREDICTIONS)
+        return
+    # Blocks of earlier bars can no longer be decided on; what is newer still waits for its predictions.
+    for block_id in [key for key, block in state.pending.items() if block.ts_ns <= state.joined.ts_ns]:
+        del state.pending[block_id]
+        state.count(DROPPED_FEATURES)
+
+
+def _note_signals(state: ArbiterState, decision: Decision) -> None:
+    wanted = column_values(decision, "wanted")
+    z, horizon = column_values(decision, "z"), column_values(decision, "chosen_horizon_minutes")
+    for index, symbol in enumerate(decision.symbols):
+        if wanted[index] > 0.0:
+            state.signals[symbol] = Signal(
+                direction=1 if z[index] > 0.0 else -1, horizon_minutes=int(horizon[index]), ts_ns=decision.ts_ns
+            )
+
+
+def _note_report(state: ArbiterState, report: ReconReport) -> None:
+    state.recon_status = report.status
+    if report.status == RECON_CLEAN:
+        state.reconciled = True
+        state.external.clear()
+    elif report.status == RECON_BREAKS:
+        state.reconciled = False

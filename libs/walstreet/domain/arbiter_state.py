@@ -1,0 +1,131 @@
+"""Owns what the arbiter remembers, all of it rebuilt from the log: inputs and its own outputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from walstreet.domain.ledger import Ledger
+from walstreet.domain.mode import Cause, ModeMemory, standing_causes
+from walstreet.domain.working_orders import WorkingOrders
+from walstreet_events import FeatureBlock, InstrumentRef, Mode
+
+PENDING_FEATURES_MAX = 8
+"""Feature blocks that wait for their predictions; the oldest are dropped and counted."""
+DATA_TYPES_NOT_LIVE: tuple[str, ...] = ("frozen", "delayed", "delayed_frozen")
+"""A farm that sends these is as good as broken."""
+ORDER_LINK = "orders"
+"""Name of execution's connection among the links; the gateway's are ``client:<id>``."""
+
+DROPPED_FEATURES = "pending_features_dropped"
+UNMATCHED_PREDICTIONS = "unmatched_predictions"
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFacts:
+    """The session being traded."""
+
+    session_date: str
+    open_ns: int
+    close_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """The last cycle in which a symbol was wanted: what a position may be held for."""
+
+    direction: int
+    horizon_minutes: int
+    ts_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class ArbiterState:
+    """State of the arbiter; see ``ArbiterCore.evolve`` for how each event changes it."""
+
+    clock_ns: int = 0
+    """Last clock tick."""
+    epoch: int = 0
+    session: SessionFacts | None = None
+    bar_ns: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+    working: WorkingOrders = field(default_factory=WorkingOrders)
+    mode: ModeMemory = field(default_factory=ModeMemory)
+    farms: dict[str, bool] = field(default_factory=dict)
+    """Health per market-data farm."""
+    links: dict[str, bool] = field(default_factory=dict)
+    """Whether each connection to the broker is up."""
+    recon_status: str = ""
+    """Status of the last reconciliation; empty before the first."""
+    reconciled: bool = False
+    """False until the first clean reconciliation, after a break, and after a lost order connection."""
+    instruments: dict[str, InstrumentRef] = field(default_factory=dict)
+    halted: dict[str, bool] = field(default_factory=dict)
+    external: dict[str, str] = field(default_factory=dict)
+    """Symbols blocked by an order that is not ours, until a clean reconciliation."""
+    equity_nano: int | None = None
+    pending: dict[str, FeatureBlock] = field(default_factory=dict)
+    joined: FeatureBlock | None = None
+    """The feature block of the prediction block folded last."""
+    signals: dict[str, Signal] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    """What was dropped or could not be matched, by reason."""
+
+    def count(self, reason: str) -> None:
+        """Count one event under ``reason``."""
+        self.counters[reason] = self.counters.get(reason, 0) + 1
+
+    @property
+    def farms_healthy(self) -> int:
+        """Return the number of farms that are up."""
+        return sum(self.farms.values())
+
+    @property
+    def farms_broken(self) -> int:
+        """Return the number of known farms that are not up."""
+        return len(self.farms) - self.farms_healthy
+
+    def digest(self) -> str:
+        """Return a hash of the complete state; the producer's epoch, which differs between lives, is left out."""
+        parts = (
+            self.clock_ns,
+            self.session,
+            self.bar_ns,
+            self.ledger.canonical(),
+            self.working,
+            self.mode,
+            self.farms,
+            self.links,
+            (self.recon_status, self.reconciled, self.equity_nano),
+            self.instruments,
+            self.halted,
+            self.external,
+            list(self.pending),
+            self.joined.id if self.joined else "",
+            self.signals,
+            self.counters,
+        )
+        return hashlib.sha256(_encoder.encode(parts)).hexdigest()
+
+
+def mode_causes(state: ArbiterState) -> Sequence[Cause]:
+    """Return every standing cause that holds the mode down, the same order for the same facts."""
+    causes = standing_causes(state.mode)
+    if not state.recon_status:
+        causes.append((Mode.OBSERVE, "not_reconciled"))
+    elif state.recon_status != "clean":
+        causes.append((Mode.OBSERVE, f"reconciliation_{state.recon_status}"))
+    if not state.links.get(ORDER_LINK, False):
+        causes.append((Mode.OBSERVE, "order_link_down"))
+    if not all(state.links.values()):
+        causes.append((Mode.OBSERVE, "broker_link_down"))
+    if not state.farms_healthy:
+        causes.append((Mode.OBSERVE, "feed_lost"))
+    elif state.farms_broken:
+        causes.append((Mode.DEGRADED, "farm_broken"))
+    return causes

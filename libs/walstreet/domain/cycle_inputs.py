@@ -1,0 +1,246 @@
+"""Owns the step from state and blocks to the arrays of one decision cycle, the missing ones marked as missing.
+
+The symbols of a cycle are those of the block, then every other held symbol in alphabetical order: such a position
+takes room under the limits although nothing is known that could trade it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from walstreet.domain import freshness
+from walstreet.domain.arbiter_parameters import ArbiterParameters
+from walstreet.domain.arbiter_state import ArbiterState, Signal
+from walstreet.domain.blend import BlendedAlpha, aligned_scores, blend_horizons
+from walstreet.domain.calibrate import ModelCalibration, horizon_sigma_bps
+from walstreet.domain.session_rules import SessionWindow, session_window
+from walstreet.domain.units import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    horizon_ns,
+    is_overnight,
+    mid_nano,
+    price_usd,
+    shares,
+)
+from walstreet_events import PRICE_SCALE, BarFlag, FeatureBlock, FloatBlock, IntBlock, Mode, PredictionBlock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleInputs:
+    """Everything that one decision depends on; N symbols, H horizons, NaN is *missing*."""
+
+    symbols: tuple[str, ...]
+    horizons_minutes: IntArray
+    ts_ns: int
+    now_ns: int
+    mode: Mode
+    reconciled: bool
+    equity_usd: float
+    window: SessionWindow | None
+    bar_fresh: bool
+    prediction_fresh: BoolArray
+    """(H,)."""
+    reference_known: BoolArray
+    at_work: BoolArray
+    quote_fresh: BoolArray
+    mid_nano: IntArray
+    mark_usd: FloatArray
+    """Mid, else close, else the ledger's last price; values a position."""
+    spread_bps: FloatArray
+    sigma_5m_bps: FloatArray
+    sigma_day_bps: FloatArray
+    daily_volume_shares: FloatArray
+    shares_outstanding: FloatArray
+    position_micro: IntArray
+    prospective_micro: IntArray
+    """Position once everything at work is filled."""
+    sectors: IntArray
+    sigma_horizon_bps: FloatArray
+    """(H, N)."""
+    alpha: BlendedAlpha
+    hold_until_ns: IntArray
+    """Until when the position's last signal covers it; 0 without a signal in its direction."""
+    signal_horizon_minutes: IntArray
+    """Horizon of that signal, 0 without one."""
+    signal_overnight: BoolArray
+
+
+class _Market:
+    """The block's arrays, padded for held symbols that are not in it."""
+
+    def __init__(self, block: FeatureBlock | None, count: int) -> None:
+        self._block, self._count = block, count
+
+    def integers(self, name: str) -> IntArray:
+        """Return (N,) integers of the block's array ``name``, 0 where there is none."""
+        out = np.zeros(self._count, dtype=np.int64)
+        if self._block is not None:
+            block: IntBlock = getattr(self._block, name)
+            out[: len(self._block.symbols)] = block.array()
+        return out
+
+    def floats(self, name: str) -> FloatArray:
+        """Return (N,) floats of the block's array ``name``, NaN where there is none."""
+        out = np.full(self._count, np.nan)
+        if self._block is not None:
+            block: FloatBlock = getattr(self._block, name)
+            out[: len(self._block.symbols)] = block.array()
+        return out
+
+
+def cycle_symbols(block_symbols: Sequence[str], held: Sequence[str]) -> tuple[str, ...]:
+    """Return the symbols of the block and then the held ones that it lacks, sorted."""
+    inside = dict.fromkeys(block_symbols)
+    return (*block_symbols, *sorted(symbol for symbol in held if symbol not in inside))
+
+
+def require_sound(block: FeatureBlock) -> None:
+    """Refuse a feature block whose per-symbol arrays do not fit its symbols.
+
+    Raises:
+        ValueError: Names the array and both lengths.
+    """
+    for name in (
+        "flags",
+        "bid_nano",
+        "ask_nano",
+        "close_nano",
+        "quote_ts_ns",
+        "spread_bps",
+        "sigma_5m_bps",
+        "sigma_day_bps",
+        "average_daily_volume_micro",
+    ):
+        values: FloatBlock | IntBlock = getattr(block, name)
+        if values.shape != (len(block.symbols),):
+            raise ValueError(
+                f"feature block {block.id}: {name} has shape {values.shape} for {len(block.symbols)} symbols; "
+                "the feature service wrote a malformed block"
+            )
+
+
+def _sector_codes(state: ArbiterState, symbols: Sequence[str]) -> IntArray:
+    """Return one code per sector; 0 is shared by all symbols whose sector is unknown."""
+    codes: dict[str, int] = {"": 0}
+    out = np.zeros(len(symbols), dtype=np.int64)
+    for index, symbol in enumerate(symbols):
+        reference = state.instruments.get(symbol)
+        sector = reference.sector if reference else ""
+        out[index] = codes.setdefault(sector, len(codes))
+    return out
+
+
+def _signals(
+    state: ArbiterState, symbols: Sequence[str], position_micro: IntArray
+) -> tuple[IntArray, IntArray, BoolArray]:
+    """Return until when, for which horizon and whether overnight each position is covered by its signal."""
+    until, horizon = np.zeros(len(symbols), dtype=np.int64), np.zeros(len(symbols), dtype=np.int64)
+    overnight = np.zeros(len(symbols), dtype=np.bool_)
+    for index, position in enumerate(position_micro.tolist()):
+        signal: Signal | None = state.signals.get(symbols[index]) if position else None
+        if signal is not None and signal.direction * position > 0:
+            until[index] = signal.ts_ns + horizon_ns(signal.horizon_minutes)
+            horizon[index] = signal.horizon_minutes
+            overnight[index] = is_overnight(signal.horizon_minutes)
+    return until, horizon, overnight
+
+
+def _window(state: ArbiterState, now_ns: int, parameters: ArbiterParameters) -> SessionWindow | None:
+    if state.session is None:
+        return None
+    return session_window(
+        now_ns=now_ns,
+        open_ns=state.session.open_ns,
+        close_ns=state.session.close_ns,
+        parameters=parameters.session,
+    )
+
+
+def build_inputs(
+    state: ArbiterState,
+    predictions: PredictionBlock,
+    *,
+    mode: Mode,
+    horizons_minutes: tuple[int, ...],
+    calibrations: Sequence[ModelCalibration],
+    parameters: ArbiterParameters,
+) -> CycleInputs:
+    """Return the arrays of the cycle that ``predictions`` completes; its feature block is ``state.joined``."""
+    block = state.joined
+    symbols = cycle_symbols(block.symbols if block else predictions.symbols, state.ledger.held())
+    count, horizons = len(symbols), np.array(horizons_minutes, dtype=np.int64)
+    market = _Market(block, count)
+    bid, ask = market.integers("bid_nano"), market.integers("ask_nano")
+    ts_ns = block.ts_ns if block else predictions.ts_ns
+    now_ns = max(ts_ns, state.clock_ns)
+    mid = mid_nano(bid, ask)
+    quote_ts_ns = market.integers("quote_ts_ns")
+    flags = market.integers("flags")
+    halted = np.array([state.halted.get(symbol, False) for symbol in symbols], dtype=np.bool_)
+    volume = market.integers("average_daily_volume_micro")
+    known = [state.instruments.get(symbol) for symbol in symbols]
+    reference_volume = np.array([item.average_daily_volume_micro if item else 0 for item in known], dtype=np.int64)
+    volume = np.where(volume > 0, volume, reference_volume)
+    close = market.integers("close_nano")
+    last = np.array([state.ledger.mark_nano(symbol) for symbol in symbols], dtype=np.int64)
+    position = np.array([state.ledger.position_micro(symbol) for symbol in symbols], dtype=np.int64)
+    rest = state.working.remaining_micro()
+    sigma_5m = market.floats("sigma_5m_bps")
+    sigma_horizon = horizon_sigma_bps(sigma_5m, horizons)
+    until, signal_horizon, overnight = _signals(state, symbols, position)
+    outstanding = [float(parameters.shares_outstanding.get(symbol, 0)) or np.nan for symbol in symbols]
+    return CycleInputs(
+        symbols=symbols,
+        horizons_minutes=horizons,
+        ts_ns=ts_ns,
+        now_ns=now_ns,
+        mode=mode,
+        reconciled=state.reconciled and state.ledger.opened,
+        equity_usd=state.equity_nano / PRICE_SCALE if state.equity_nano else float("nan"),
+        window=_window(state, now_ns, parameters),
+        bar_fresh=block is not None
+        and freshness.bar_fresh(
+            bar_end_ns=block.ts_ns, bar_ns=state.bar_ns, now_ns=now_ns, parameters=parameters.freshness
+        ),
+        prediction_fresh=freshness.prediction_fresh(
+            horizons, prediction_ts_ns=predictions.ts_ns, now_ns=now_ns, parameters=parameters.freshness
+        ),
+        reference_known=np.array([item is not None and item.con_id > 0 for item in known], dtype=np.bool_),
+        at_work=np.array([symbol in rest or symbol in state.external for symbol in symbols], dtype=np.bool_),
+        quote_fresh=freshness.quote_fresh(
+            quote_ts_ns,
+            now_ns=now_ns,
+            farms_healthy=state.farms_healthy,
+            farms_broken=state.farms_broken,
+            parameters=parameters.freshness,
+        )
+        & (mid > 0)
+        & ((flags & BarFlag.NO_QUOTE) == 0)
+        & ~halted,
+        mid_nano=mid,
+        mark_usd=price_usd(np.where(mid > 0, mid, np.where(close > 0, close, last))),
+        spread_bps=market.floats("spread_bps"),
+        sigma_5m_bps=sigma_5m,
+        sigma_day_bps=market.floats("sigma_day_bps"),
+        daily_volume_shares=np.where(volume > 0, shares(volume), np.nan),
+        shares_outstanding=np.array(outstanding),
+        position_micro=position,
+        prospective_micro=position + np.array([rest.get(symbol, 0) for symbol in symbols], dtype=np.int64),
+        sectors=_sector_codes(state, symbols),
+        sigma_horizon_bps=sigma_horizon,
+        alpha=blend_horizons(
+            predictions,
+            aligned_scores(predictions, symbols),
+            calibrations=calibrations,
+            horizons_minutes=horizons_minutes,
+            sigma_horizon_bps=sigma_horizon,
+        ),
+        hold_until_ns=until,
+        signal_horizon_minutes=signal_horizon,
+        signal_overnight=overnight,
+    )

@@ -1,0 +1,306 @@
+"""Owns the reconciler's state: our books as the log tells them, and the memory of the snapshots before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from walstreet.domain.ledger import Ledger
+from walstreet.domain.reconcile import (
+    TERMINAL,
+    Difference,
+    OwnOrder,
+    compare_cash,
+    compare_executions,
+    compare_orders,
+    compare_positions,
+    execution_family,
+)
+from walstreet.domain.reconciler_parameters import Policy, ReconcilerParameters
+from walstreet_events import (
+    NANOS_PER_SECOND,
+    PRICE_SCALE,
+    QUANTITY_SCALE,
+    AnyEvent,
+    BreakKind,
+    Mode,
+    ModeRequest,
+    OperatorCommand,
+    OrderCommission,
+    OrderFilled,
+    OrderLink,
+    OrderSubmitting,
+    OrderUpdated,
+    ReconBreak,
+    ReconReport,
+    ReconRequest,
+    ReconSnapshot,
+    SessionRef,
+)
+
+LOOKBACK_NS = 6 * 3600 * NANOS_PER_SECOND
+"""Executions from so long before the open belong to the session; brokers report them since midnight."""
+COMMAND_RECONCILE = "reconcile"
+
+DifferenceKey = tuple[str, str, str, str, int]
+
+
+class RequestReason(StrEnum):
+    """Why a snapshot is asked for."""
+
+    START = "start"
+    RECONNECT = "reconnect"
+    PERIODIC = "periodic"
+    OPERATOR = "operator"
+
+
+class ReportStatus(StrEnum):
+    """Results of one reconciliation."""
+
+    CLEAN = "clean"
+    BREAKS = "breaks"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one awaited snapshot amounts to."""
+
+    snapshot: str
+    request: str
+    status: ReportStatus
+    breaks: tuple[Difference, ...] = ()
+    orders_checked: int = 0
+    executions_checked: int = 0
+    positions_checked: int = 0
+
+
+@dataclass(slots=True)
+class ReconcilerState:
+    """Everything comes back from inputs and own outputs; nothing is volatile."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    orders: dict[str, OwnOrder] = field(default_factory=dict)
+    fills: dict[str, OrderFilled] = field(default_factory=dict)
+    families: dict[str, str] = field(default_factory=dict)
+    """Newest execution id per id without revision."""
+    fees: dict[str, int] = field(default_factory=dict)
+    """Time of the fee's arrival per execution id."""
+    session: SessionRef | None = None
+    connected: bool = False
+    wanted: RequestReason | None = None
+    """A request that is due as soon as session and connection are there."""
+    waiting: ReconRequest | None = None
+    number: int = 0
+    last_request_ns: int = 0
+    recheck: bool = False
+    retry_reason: RequestReason | None = None
+    clean_once: bool = False
+    """True after the session's first clean report; until then nothing gets the benefit of the doubt."""
+    seen: dict[DifferenceKey, tuple[int, int]] = field(default_factory=dict)
+    """Differences of the last answered snapshot: consecutive sightings and time of the first."""
+    result: Result | None = None
+    mode_asked: bool = False
+    synced_micro: dict[str, int] = field(default_factory=dict)
+    """Corrections of positions that were taken over from the broker (``auto_sync``)."""
+    synced_cash_nano: int = 0
+
+    @property
+    def ready(self) -> bool:
+        """Return whether a request can be answered."""
+        return self.session is not None and self.connected
+
+
+def fold(state: ReconcilerState, event: AnyEvent, parameters: ReconcilerParameters) -> None:
+    """Fold one event in place."""
+    state.ledger.apply(event)
+    match event:
+        case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCommission():
+            _fold_order(state, event)
+        case SessionRef():
+            _fold_session(state, event)
+        case OrderLink():
+            _fold_link(state, event)
+        case OperatorCommand(command=command):
+            if command == COMMAND_RECONCILE and state.wanted is None:
+                state.wanted = RequestReason.OPERATOR
+        case ReconRequest():
+            state.waiting, state.number, state.last_request_ns = event, event.number, event.ts_ns
+            state.wanted, state.recheck, state.retry_reason = None, False, None
+        case ReconSnapshot():
+            _fold_snapshot(state, event, parameters)
+        case ReconBreak():
+            _fold_break(state, event)
+        case ReconReport():
+            _fold_report(state, event)
+        case ModeRequest():
+            state.mode_asked = event.mode is not Mode.LIVE
+        case _:
+            pass
+
+
+# ------------------------------------------------------------------------------------------------- books
+
+
+def _fold_order(state: ReconcilerState, event: OrderSubmitting | OrderUpdated | OrderFilled | OrderCommission) -> None:
+    match event:
+        case OrderSubmitting():
+            state.orders[event.client_order_id] = OwnOrder(
+                client_order_id=event.client_order_id,
+                symbol=event.symbol,
+                quantity_micro=event.quantity_micro,
+                submitted_ns=event.ts_ns,
+                good_till_ns=event.good_till_ns,
+                changed_ns=event.ts_ns,
+            )
+        case OrderUpdated():
+            known = state.orders.get(event.client_order_id)
+            if known is not None:
+                known.state, known.changed_ns = event.state, max(known.changed_ns, event.ts_ns)
+        case OrderFilled():
+            _fold_fill(state, event)
+        case OrderCommission():
+            state.fees[event.exec_id] = event.ts_ns
+
+
+def _fold_fill(state: ReconcilerState, event: OrderFilled) -> None:
+    family, revision = execution_family(event.exec_id)
+    earlier = state.families.get(family)
+    if earlier is not None and execution_family(earlier)[1] >= revision:
+        return
+    # A correction takes back the earlier version of the same execution.
+    replaced = state.fills.pop(earlier, None) if earlier is not None else None
+    state.families[family] = event.exec_id
+    state.fills[event.exec_id] = event
+    order = state.orders.get(event.client_order_id)
+    if order is not None:
+        order.filled_micro += event.quantity_micro - (replaced.quantity_micro if replaced else 0)
+        order.changed_ns = max(order.changed_ns, event.ts_ns)
+
+
+def _fold_session(state: ReconcilerState, event: SessionRef) -> None:
+    if state.session is not None and state.session.session_date == event.session_date:
+        state.session = event
+        return
+    state.session, state.clean_once, state.seen = event, False, {}
+    state.wanted = RequestReason.START
+    since_ns = event.open_ns - LOOKBACK_NS
+    state.fills = {key: fill for key, fill in state.fills.items() if fill.ts_ns >= since_ns}
+    state.families = {family: key for family, key in state.families.items() if key in state.fills}
+    state.fees = {key: ts_ns for key, ts_ns in state.fees.items() if key in state.fills}
+    state.orders = {
+        key: order for key, order in state.orders.items() if order.state not in TERMINAL or order.changed_ns >= since_ns
+    }
+
+
+def _fold_link(state: ReconcilerState, event: OrderLink) -> None:
+    fresh = event.connected and (event.data_lost or not state.connected)
+    state.connected = event.connected
+    if fresh and state.wanted is not RequestReason.START:
+        state.wanted = RequestReason.RECONNECT if state.number else RequestReason.START
+
+
+# ---------------------------------------------------------------------------------------------- snapshot
+
+
+def _fold_snapshot(state: ReconcilerState, event: ReconSnapshot, parameters: ReconcilerParameters) -> None:
+    state.result = None
+    if state.waiting is None or event.request != state.waiting.id:
+        # The answer to a request that was given up or replaced; the newer one will bring its own.
+        return
+    reason = RequestReason(state.waiting.reason)
+    state.waiting = None
+    if not event.ok or state.session is None or not state.ledger.opened:
+        state.result = Result(snapshot=event.id, request=event.request, status=ReportStatus.UNKNOWN)
+        state.recheck, state.retry_reason = True, reason
+        return
+    differences = _differences(state, event, parameters)
+    strict_start = not state.clean_once
+    confirmed, open_questions = _judged(state, differences, event.ts_ns, parameters)
+    strict = any(parameters.policy(item.kind, item.area) is Policy.STRICT for item in confirmed)
+    doubtful = strict_start and any(parameters.policy(item.kind, item.area) is Policy.STRICT for item in open_questions)
+    status = ReportStatus.BREAKS if strict else ReportStatus.UNKNOWN if doubtful else ReportStatus.CLEAN
+    state.recheck = bool(open_questions) or status is not ReportStatus.CLEAN
+    state.result = Result(
+        snapshot=event.id,
+        request=event.request,
+        status=status,
+        breaks=tuple(confirmed),
+        orders_checked=len(event.open_orders) + len(event.completed_orders),
+        executions_checked=len(event.executions),
+        positions_checked=len(event.positions),
+    )
+
+
+def _differences(state: ReconcilerState, event: ReconSnapshot, parameters: ReconcilerParameters) -> list[Difference]:
+    assert state.session is not None
+    in_flight_ns = parameters.in_flight_s * NANOS_PER_SECOND
+    newer = sorted(
+        (fill for fill in state.fills.values() if fill.ts_ns > event.ts_ns - in_flight_ns),
+        key=lambda fill: (fill.ts_ns, fill.exec_id),
+    )
+    positions = {symbol: book.position_micro for symbol, book in state.ledger.books.items()}
+    for symbol, change in state.synced_micro.items():
+        positions[symbol] = positions.get(symbol, 0) + change
+    cash = state.ledger.cash_nano
+    fee_horizon_ns = event.ts_ns - parameters.fee_wait_s * NANOS_PER_SECOND
+    fees_pending = any(fill.ts_ns > fee_horizon_ns and key not in state.fees for key, fill in state.fills.items())
+    return [
+        *compare_orders(
+            state.orders,
+            event,
+            in_flight_ns=in_flight_ns,
+            absence_wait_ns=parameters.absence_wait_s * NANOS_PER_SECOND,
+        ),
+        *compare_executions(
+            state.fills, event, since_ns=state.session.open_ns - LOOKBACK_NS, in_flight_ns=in_flight_ns
+        ),
+        *compare_positions(positions, newer, event),
+        *compare_cash(
+            None if cash is None else cash + state.synced_cash_nano,
+            newer,
+            event,
+            tolerance_nano=parameters.cash_tolerance_nano,
+            fees_pending=fees_pending,
+        ),
+    ]
+
+
+def _judged(
+    state: ReconcilerState, differences: list[Difference], now_ns: int, parameters: ReconcilerParameters
+) -> tuple[list[Difference], list[Difference]]:
+    """Return the differences that are breaks and those that the next snapshot must confirm or clear."""
+    seen: dict[DifferenceKey, tuple[int, int]] = {}
+    confirmed: list[Difference] = []
+    open_questions: list[Difference] = []
+    for item in differences:
+        times, first_ns = state.seen.get(item.key, (0, now_ns))
+        seen[item.key] = (times + 1, first_ns)
+        enough = times + 1 >= parameters.confirmations(item.area)
+        lasted = now_ns - first_ns >= parameters.settle_ns(item.area)
+        if not item.settling and (not state.clean_once or (enough and lasted)):
+            confirmed.append(item)
+        else:
+            open_questions.append(item)
+    state.seen = seen
+    return confirmed, open_questions
+
+
+def _fold_break(state: ReconcilerState, event: ReconBreak) -> None:
+    if event.policy != Policy.AUTO_SYNC.value:
+        return
+    gap = Decimal(event.brokers) - Decimal(event.ours)
+    if event.kind is BreakKind.CASH:
+        state.synced_cash_nano += int(gap * PRICE_SCALE)
+    elif event.kind is BreakKind.QUANTITY:
+        state.synced_micro[event.symbol] = state.synced_micro.get(event.symbol, 0) + int(gap * QUANTITY_SCALE)
+
+
+def _fold_report(state: ReconcilerState, event: ReconReport) -> None:
+    if event.status == ReportStatus.CLEAN.value:
+        state.clean_once = True
+    if state.waiting is not None and event.request == state.waiting.id:
+        # Given up without an answer.
+        state.recheck, state.retry_reason = True, RequestReason(state.waiting.reason)
+        state.waiting = None

@@ -1,0 +1,1 @@
+"""Owns what reads a recorded TAPE again: verification, replay and explanation."""

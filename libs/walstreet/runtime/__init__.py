@@ -1,0 +1,1 @@
+"""Owns what every process shares: the loop, configuration, logs, health and supervision."""

@@ -1,0 +1,133 @@
+"""Owns configuration in layers: files merged deeply, the environment on top, one conversion into frozen structs.
+
+``base.yaml`` <- profile <- ``config.local.yaml`` <- environment (``WALSTREET__RISK__GROSS_MAX=0.5``). A key that no
+struct knows is refused with its path, so that a typing mistake cannot silently leave a default in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from walstreet.runtime.errors import UsageError
+
+ENVIRONMENT_PREFIX = "WALSTREET__"
+T = TypeVar("T")
+Tree = dict[str, Any]
+
+
+def merge(base: Tree, over: Tree) -> Tree:
+    """Return ``base`` with ``over`` on top; mappings merge, everything else replaces."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice: YAML would let the second silently replace the first section."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key, _ in node.value:
+            text = str(key.value)
+            if text in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {text!r} stands twice", key.start_mark)
+            seen.add(text)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_layer(path: Path) -> Tree:
+    """Return one YAML file as a tree.
+
+    Raises:
+        UsageError: The file is missing, is no YAML, or is no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"configuration file {path} cannot be read ({reason}); check --config") from error
+    try:
+        tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader that also refuses repeated keys
+    except yaml.YAMLError as error:
+        raise UsageError(f"configuration file {path} is no YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UsageError(f"configuration file {path} holds a {type(tree).__name__}, it needs a mapping of sections")
+    return tree
+
+
+def environment_layer(environment: Mapping[str, str]) -> Tree:
+    """Return the tree that ``WALSTREET__A__B=value`` variables spell; values are read as YAML scalars."""
+    tree: Tree = {}
+    for name in sorted(environment):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        path = [part.lower() for part in name[len(ENVIRONMENT_PREFIX) :].split("__")]
+        tree = merge(tree, nested(path, _scalar(environment[name], name)))
+    return tree
+
+
+def nested(path: Iterable[str], value: object) -> Tree:
+    """Return ``{a: {b: value}}`` for path ``a, b``."""
+    *parents, leaf = path
+    tree: Tree = {leaf: value}
+    for part in reversed(parents):
+        tree = {part: tree}
+    return tree
+
+
+def setting(text: str) -> Tree:
+    """Return the tree of one ``a.b=value`` argument.
+
+    Raises:
+        UsageError: There is no ``=``.
+    """
+    path, found, value = text.partition("=")
+    if not found or not path:
+        raise UsageError(f"--set takes section.key=value, got {text!r}")
+    return nested(path.strip().split("."), _scalar(value, path))
+
+
+def convert(tree: Tree, kind: type[T], source: str) -> T:
+    """Return ``tree`` as a ``kind``.
+
+    Raises:
+        UsageError: Unknown key, wrong type or a value out of range; the text carries the path.
+    """
+    try:
+        return msgspec.convert(tree, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"configuration ({source}): {_readable(str(error))}") from error
+
+
+def config_hash(config: object) -> str:
+    """Return the SHA-256 (hex) over a configuration struct in a fixed order of keys."""
+    return hashlib.sha256(msgspec.json.encode(config, order="deterministic")).hexdigest()
+
+
+def _scalar(text: str, place: str) -> object:
+    try:
+        return yaml.safe_load(text) if text else ""
+    except yaml.YAMLError as error:
+        raise UsageError(f"{place}={text!r} cannot be read as a value: {error}") from error
+
+
+def _readable(message: str) -> str:
+    """Return msgspec's message with the path first: ``broker.prot: unknown key`` instead of ``... at `$.broker```."""
+    text, found, path = message.partition(" - at `$")
+    place = path.strip("`").lstrip(".")
+    marker = "Object contains unknown field `"
+    if text.startswith(marker):
+        key = text[len(marker) :].strip("`")
+        full = f"{place}.{key}" if place else key
+        return f"unknown key {full!r}; check its spelling against docs/CONFIGURATION.md"
+    return f"{place}: {text}" if found and place else text

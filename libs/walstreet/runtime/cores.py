@@ -1,0 +1,74 @@
+"""Owns the making of cores from settings: the same for a live service and for replay."""
+
+from __future__ import annotations
+
+from walstreet.domain.arbiter import ArbiterCore
+from walstreet.domain.calibrate import ModelCalibration
+from walstreet.domain.execution import ExecutionCore
+from walstreet.domain.gateway import GatewayCore
+from walstreet.domain.gateway_parameters import SessionHours, SessionPlan
+from walstreet.domain.model_manifest import ModelManifest, Target
+from walstreet.domain.reconciler import ReconcilerCore
+from walstreet.features.core import FeaturesCore
+from walstreet.runtime.errors import UsageError
+from walstreet.runtime.settings import Settings
+
+
+def calibrations_of(manifest: ModelManifest) -> tuple[ModelCalibration, ...]:
+    """Return what the arbiter needs to know of the return models; their values are calibrated already, so slope 1."""
+    return tuple(
+        ModelCalibration(model=entry.name, horizon_minutes=entry.horizon_minutes, slope=1.0, weight=entry.weight_oof)
+        for entry in manifest.models
+        if entry.target is Target.RETURN
+    )
+
+
+def gateway_core(settings: Settings, past_sessions: tuple[SessionHours, ...] = ()) -> GatewayCore:
+    """Return the gateway's core.
+
+    Raises:
+        UsageError: The settings name no session.
+    """
+    session = settings.session
+    try:
+        plan = SessionPlan(
+            session_date=session.date,
+            open_ns=session.open_ns,
+            close_ns=session.close_ns,
+            symbols=session.symbols,
+            market=session.market,
+            past_sessions=past_sessions,
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"{error}; `walstreet up` fills the session section in, live it comes from --config"
+        ) from error
+    return GatewayCore(settings.gateway, plan)
+
+
+def features_core(settings: Settings) -> FeaturesCore:
+    """Return the feature builder's core."""
+    return FeaturesCore(settings.features)
+
+
+def arbiter_core(settings: Settings) -> ArbiterCore:
+    """Return the arbiter's core.
+
+    Raises:
+        UsageError: No calibrations: every prediction would be without meaning.
+    """
+    if not settings.calibrations:
+        raise UsageError(
+            "calibrations is empty; `walstreet up` takes them from the model manifest (models/manifest.yaml)"
+        )
+    return ArbiterCore(settings.arbiter, settings.calibrations)
+
+
+def execution_core(settings: Settings) -> ExecutionCore:
+    """Return execution's core."""
+    return ExecutionCore(settings.execution)
+
+
+def reconciler_core(settings: Settings) -> ReconcilerCore:
+    """Return the reconciler's core."""
+    return ReconcilerCore(settings.reconciler)

@@ -1,0 +1,14 @@
+"""Owns the errors that end a process with a message for its operator."""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_BROKEN = 1
+"""The run ended, and an invariant did not hold."""
+EXIT_USAGE = 2
+"""Bad input: configuration, file, address. The message says what to change."""
+EXIT_TIMEOUT = 3
+
+
+class UsageError(Exception):
+    """The operator's input cannot be used; the text names the value, the place and the remedy."""

@@ -1,0 +1,114 @@
+"""Owns the shape of the configuration: one frozen struct per section, composed from the components' parameters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from walstreet.domain.arbiter_parameters import ArbiterParameters
+from walstreet.domain.calibrate import ModelCalibration
+from walstreet.domain.execution_parameters import ExecutionParameters
+from walstreet.domain.gateway_parameters import GatewayParameters
+from walstreet.domain.inference import InferenceParameters
+from walstreet.domain.reconciler_parameters import ReconcilerParameters
+from walstreet.features.parameters import FeatureParameters
+from walstreet.runtime.config import Tree, convert, environment_layer, merge, read_layer
+
+BrokerLibrary = Literal["ib_insync", "ib_async"]
+ClockMode = Literal["wall", "broker", "turns"]
+
+
+class SessionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which session is traded; `walstreet up` fills this in from the simulator's calendar."""
+
+    date: str = ""
+    open_ns: int = 0
+    close_ns: int = 0
+    symbols: tuple[str, ...] = ()
+    market: Literal["recorded", "synthetic", "live"] = "live"
+    warmup_days: int = 2
+    """Earlier sessions whose minute bars fill buffers and calibration before the open."""
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the log is."""
+
+    url: str = "nats://127.0.0.1:4222"
+    monitor_url: str = "http://127.0.0.1:8222"
+    credentials_dir: str = ""
+    """Folder with one password file for each NATS user; empty connects without a user."""
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where TWS, IB Gateway or the simulator is."""
+
+    host: str = "127.0.0.1"
+    port: int = 4002
+    account: str = "DU000001"
+    library: BrokerLibrary = "ib_insync"
+    market_data_type: Literal["live", "delayed"] = "live"
+    gateway_client_id: int = 11
+    execution_client_id: int = 12
+    request_timeout_s: float = 20.0
+    paced: bool = True
+    """False only for the simulator, whose session may run faster than the wall clock."""
+
+
+class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How processes behave."""
+
+    clock: ClockMode = "wall"
+    """``wall`` live; ``broker`` follows the simulator's clock at any speed; ``turns`` is lockstep."""
+    log_dir: str = "logs"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_terminal: bool = True
+    health_host: str = "127.0.0.1"
+    health_port: int = 0
+    """Port of /healthz, /readyz and /metrics; 0 takes any free one."""
+    kernels: Literal["auto", "native", "reference"] = "auto"
+
+
+class InferenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which models run."""
+
+    folder: str = "models"
+    """Holds manifest.yaml and the model files."""
+    parameters: InferenceParameters = InferenceParameters()
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
+    session: SessionSettings = SessionSettings()
+    log: LogSettings = LogSettings()
+    broker: BrokerSettings = BrokerSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    gateway: GatewayParameters = GatewayParameters()
+    features: FeatureParameters = FeatureParameters()
+    inference: InferenceSettings = InferenceSettings()
+    arbiter: ArbiterParameters = ArbiterParameters()
+    execution: ExecutionParameters = ExecutionParameters()
+    reconciler: ReconcilerParameters = ReconcilerParameters()
+    calibrations: tuple[ModelCalibration, ...] = ()
+    """How each model's score becomes a forecast; `walstreet up` records the manifest's, and replay needs no file."""
+
+
+def load_settings(
+    files: Sequence[Path], *, environment: Mapping[str, str] = os.environ, over: Sequence[Tree] = ()
+) -> Settings:
+    """Return the settings of ``files`` in order, then the environment, then ``over``.
+
+    Raises:
+        walstreet.runtime.errors.UsageError: A file, key or value that cannot be used, named with its path.
+    """
+    tree: Tree = {}
+    for path in files:
+        tree = merge(tree, read_layer(path))
+    tree = merge(tree, environment_layer(environment))
+    for layer in over:
+        tree = merge(tree, layer)
+    return convert(tree, Settings, ", ".join(str(path) for path in files) or "defaults")

@@ -1,0 +1,250 @@
+"""Owns factories for events of orders and the account, with fixed values that a test may replace."""
+
+from __future__ import annotations
+
+from walstreet_events import (
+    ROOT,
+    AccountValues,
+    EventId,
+    ExternalOrder,
+    IntentBlock,
+    OrderCancelling,
+    OrderCommission,
+    OrderFilled,
+    OrderIntent,
+    OrderLink,
+    OrderRefused,
+    OrderState,
+    OrderSubmitting,
+    OrderUpdated,
+    Position,
+    Positions,
+    QuoteSeen,
+    Side,
+    derive_id,
+    tag_of,
+)
+
+ACCOUNT = "DU1234567"
+CON_ID = 265_598
+INTENT = "intent-1"
+ORDER = "order-1"
+EXECUTION = "0000e0d5.00000001.01.01"
+DECISION: EventId = derive_id("example", "decision.v1", 0)
+GOOD_TILL_S = 60
+OrderEvent = OrderRefused | OrderSubmitting | OrderCancelling | OrderUpdated | OrderFilled | OrderCommission
+
+
+def quote_seen(ts_ns: int) -> QuoteSeen:
+    """Return the quote a guard looked at."""
+    return QuoteSeen(
+        bid_nano=100_240_000_000,
+        ask_nano=100_260_000_000,
+        bid_size_micro=300_000_000,
+        ask_size_micro=200_000_000,
+        ts_ns=ts_ns,
+        seq=41,
+    )
+
+
+def order_submitting(
+    ts_ns: int, *, order: str = ORDER, symbol: str = "AAA", side: Side = Side.BUY, quantity_micro: int = 100_000_000
+) -> OrderSubmitting:
+    """Return a child order that is about to be placed; it lives for ``GOOD_TILL_S``."""
+    return OrderSubmitting(
+        id=derive_id(order, tag_of(OrderSubmitting), 0),
+        cause=DECISION,
+        ts_ns=ts_ns,
+        intent=INTENT,
+        client_order_id=order,
+        slice_index=0,
+        broker_order_id=7,
+        symbol=symbol,
+        con_id=CON_ID,
+        side=side,
+        quantity_micro=quantity_micro,
+        limit_nano=100_250_000_000,
+        good_till_ns=ts_ns + GOOD_TILL_S * 1_000_000_000,
+        quote=quote_seen(ts_ns),
+    )
+
+
+def order_updated(
+    ts_ns: int, state: OrderState, *, order: str = ORDER, symbol: str = "AAA", filled_micro: int = 0
+) -> OrderUpdated:
+    """Return a change of a child order's state."""
+    return OrderUpdated(
+        id=derive_id(f"{order}:{state.value}:{ts_ns}", tag_of(OrderUpdated), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        client_order_id=order,
+        symbol=symbol,
+        state=state,
+        broker_status="Submitted",
+        perm_id=9,
+        filled_micro=filled_micro,
+        remaining_micro=100_000_000 - filled_micro,
+        average_price_nano=0,
+        why_held="",
+        code=0,
+        detail="",
+    )
+
+
+def order_filled(
+    ts_ns: int,
+    *,
+    exec_id: str = EXECUTION,
+    order: str = ORDER,
+    symbol: str = "AAA",
+    side: Side = Side.BUY,
+    quantity_micro: int = 40_000_000,
+    price_nano: int = 100_250_000_000,
+) -> OrderFilled:
+    """Return one execution."""
+    return OrderFilled(
+        id=derive_id(exec_id, tag_of(OrderFilled), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        client_order_id=order,
+        intent=INTENT if order else "",
+        exec_id=exec_id,
+        perm_id=9,
+        symbol=symbol,
+        con_id=CON_ID,
+        side=side,
+        price_nano=price_nano,
+        quantity_micro=quantity_micro,
+        cumulative_micro=quantity_micro,
+    )
+
+
+def order_commission(
+    ts_ns: int, *, exec_id: str = EXECUTION, symbol: str = "AAA", commission_nano: int = 350_000_000
+) -> OrderCommission:
+    """Return the fee of one execution."""
+    return OrderCommission(
+        id=derive_id(exec_id, tag_of(OrderCommission), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        exec_id=exec_id,
+        symbol=symbol,
+        commission_nano=commission_nano,
+        realized_pnl_nano=None,
+    )
+
+
+def order_link(ts_ns: int, *, connected: bool = True, data_lost: bool = False, code: int = 0) -> OrderLink:
+    """Return a state of the order connection."""
+    return OrderLink(
+        id=derive_id(f"link:{ts_ns}:{connected}:{data_lost}", tag_of(OrderLink), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        connected=connected,
+        data_lost=data_lost,
+        client_id=12,
+        next_order_id=8 if connected else 0,
+        code=code,
+        detail="",
+    )
+
+
+def account_values(ts_ns: int, *, cash_nano: int | None = 100_000_000_000_000) -> AccountValues:
+    """Return account totals; the margins were not given."""
+    return AccountValues(
+        id=derive_id(f"values:{ts_ns}", tag_of(AccountValues), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        account=ACCOUNT,
+        net_liquidation_nano=100_000_000_000_000,
+        cash_nano=cash_nano,
+        settled_cash_nano=cash_nano,
+        available_funds_nano=cash_nano,
+        gross_position_nano=0,
+        initial_margin_nano=None,
+        maintenance_margin_nano=None,
+    )
+
+
+def positions(ts_ns: int, quantities_micro: dict[str, int]) -> Positions:
+    """Return the account's positions."""
+    held = tuple(
+        Position(symbol=symbol, con_id=CON_ID, quantity_micro=quantity, average_cost_nano=100_000_000_000)
+        for symbol, quantity in sorted(quantities_micro.items())
+    )
+    return Positions(
+        id=derive_id(f"positions:{ts_ns}", tag_of(Positions), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        account=ACCOUNT,
+        positions=held,
+    )
+
+
+def account_examples(ts_ns: int) -> list[AccountValues | Positions | OrderLink]:
+    """Return one event of every account type."""
+    return [account_values(ts_ns), positions(ts_ns, {"AAA": -40_000_000}), order_link(ts_ns, data_lost=True, code=1101)]
+
+
+def order_examples(ts_ns: int) -> list[IntentBlock | OrderEvent | ExternalOrder]:
+    """Return one event of every order type."""
+    intent = OrderIntent(
+        id=INTENT,
+        symbol="AAA",
+        con_id=CON_ID,
+        side=Side.BUY,
+        quantity_micro=100_000_000,
+        reducing=False,
+        horizon_minutes=5,
+        arrival_mid_nano=100_250_000_000,
+        tif_s=15,
+        expires_ns=ts_ns + 15 * 1_000_000_000,
+        alpha_bps=7.25,
+        target_weight=0.05,
+    )
+    return [
+        IntentBlock(
+            id=derive_id(DECISION, tag_of(IntentBlock), 0),
+            cause=DECISION,
+            ts_ns=ts_ns,
+            decision=DECISION,
+            mode="live",
+            intents=(intent,),
+            epoch=2,
+            signature=b"\x00\x10\xfe",
+        ),
+        OrderRefused(
+            id=derive_id(INTENT, tag_of(OrderRefused), 0),
+            cause=DECISION,
+            ts_ns=ts_ns,
+            intent=INTENT,
+            symbol="AAA",
+            reason="spread_wide",
+            detail="spread 14.1 bps above 12 bps",
+            quote=quote_seen(ts_ns),
+        ),
+        order_submitting(ts_ns),
+        OrderCancelling(
+            id=derive_id(ORDER, tag_of(OrderCancelling), 0),
+            cause=ROOT,
+            ts_ns=ts_ns,
+            client_order_id=ORDER,
+            symbol="AAA",
+            broker_order_id=7,
+            reason="good_till_passed",
+        ),
+        order_updated(ts_ns, OrderState.PARTIALLY_FILLED, filled_micro=40_000_000),
+        order_filled(ts_ns),
+        order_commission(ts_ns),
+        ExternalOrder(
+            id=derive_id("perm:5", tag_of(ExternalOrder), 0),
+            cause=ROOT,
+            ts_ns=ts_ns,
+            symbol="BBB",
+            perm_id=5,
+            client_id=0,
+            order_ref="",
+            status="Submitted",
+            quantity_micro=10_000_000,
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Owns the entry points: six services, the gateway simulator and the command line."""

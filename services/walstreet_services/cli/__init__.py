@@ -1,0 +1,1 @@
+"""Owns the `cli` entry point."""

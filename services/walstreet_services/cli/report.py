@@ -1,0 +1,134 @@
+"""Owns report.html: one self-contained page with the session's numbers and pictures, no script, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+from walstreet_services.cli.outcome import Outcome, summary_rows
+from walstreet_services.cli.svg import bars, lines
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c2430; --paper: #ffffff; --rule: #d8dee6; --quiet: #5b6675;
+  --good: #1a7f4b; --bad: #b3261e; --a: #2563eb; --b: #d97706; --c: #0f766e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --paper: #12161c; --rule: #313a46; --quiet: #97a3b2;
+  --good: #4ade80; --bad: #f87171; --a: #60a5fa; --b: #fbbf24; --c: #2dd4bf; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
+  max-width: 62rem; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem;
+  border-bottom: 1px solid var(--rule); vertical-align: top; } td.n, th.n { text-align: right;
+  font-variant-numeric: tabular-nums; } .quiet { color: var(--quiet); } .good { color: var(--good); }
+.bad { color: var(--bad); } svg { width: 100%; height: auto; } svg text { fill: var(--quiet); font-size: 11px; }
+code { font-size: .85em; word-break: break-all; }
+"""
+
+
+def write_report(outcome: Outcome, path: Path) -> None:
+    """Write the page."""
+    path.write_text(render(outcome), encoding="utf-8")
+
+
+def render(outcome: Outcome) -> str:
+    """Return the page's HTML."""
+    summary = outcome.summary
+    title = f"walstreet session {summary.session_date}"
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
+        f"<h1>{escape(title)}</h1>",
+        f"<p class='quiet'>{escape(summary.market)} market, seed {outcome.seed}, {len(summary.symbols)} symbols</p>",
+        _verdict(outcome),
+        _equity(outcome),
+        _exposure(outcome),
+        _verdicts(outcome),
+        _latency(outcome),
+        _positions(outcome),
+        "<h2>Summary</h2>",
+        _table(("", ""), summary_rows(outcome)),
+        "<h2>Hashes</h2><p class='quiet'>Same seed and code, same hashes: payloads in per-subject order.</p>",
+        _table(("log", "SHA-256"), [(name, value) for name, value in summary.hashes.items()], code=True),
+        "<h2>Modes</h2>",
+        _table(("UTC", "mode", "reason"), [(_clock(ts), mode, reason) for ts, mode, reason in summary.modes]),
+        "</body></html>",
+    ]
+    return "\n".join(parts)
+
+
+def _verdict(outcome: Outcome) -> str:
+    if not outcome.broken:
+        return "<p class='good'>All invariants hold.</p>"
+    items = "".join(f"<li>{escape(text)}</li>" for text in outcome.broken)
+    return f"<p class='bad'>Broken invariants:</p><ul class='bad'>{items}</ul>"
+
+
+def _equity(outcome: Outcome) -> str:
+    series = outcome.summary.series
+    if len(series.ts_ns) < 2:
+        return ""
+    picture = lines(
+        [_clock(ts) for ts in series.ts_ns],
+        [("net liquidation", "var(--a)", series.equity)],
+        unit="USD",
+        label="Net liquidation over the session",
+    )
+    return f"<h2>Equity</h2>{picture}"
+
+
+def _exposure(outcome: Outcome) -> str:
+    series = outcome.summary.series
+    if len(series.ts_ns) < 2:
+        return ""
+    picture = lines(
+        [_clock(ts) for ts in series.ts_ns],
+        [("gross", "var(--b)", series.gross), ("net", "var(--c)", series.net)],
+        unit="of equity",
+        label="Gross and net exposure over the session",
+    )
+    return f"<h2>Exposure</h2>{picture}"
+
+
+def _verdicts(outcome: Outcome) -> str:
+    counts = outcome.summary.verdicts.most_common()
+    if not counts:
+        return ""
+    picture = bars([(name, float(count)) for name, count in counts], label="Verdicts per symbol and cycle")
+    return f"<h2>Verdicts</h2>{picture}"
+
+
+def _latency(outcome: Outcome) -> str:
+    rows = [
+        (
+            name.removeprefix("bar_to_"),
+            *(f"{values[key]:.2f}" for key in ("p50", "p90", "p99", "max")),
+            str(values["samples"]),
+        )
+        for name, values in outcome.summary.latency_ms.items()
+        if values.get("samples")
+    ]
+    heads = ("from the bar's close to", "p50 ms", "p90 ms", "p99 ms", "max ms", "samples")
+    return f"<h2>Latency</h2>{_table(heads, rows)}" if rows else ""
+
+
+def _positions(outcome: Outcome) -> str:
+    held = [(symbol, f"{quantity:+,.0f}") for symbol, quantity in sorted(outcome.summary.positions.items()) if quantity]
+    text = _table(("symbol", "shares"), held) if held else "<p>Flat.</p>"
+    return f"<h2>Positions at the end</h2>{text}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, code: bool = False) -> str:
+    def cell(text: str, index: int) -> str:
+        inner = f"<code>{escape(text)}</code>" if code and index else escape(text)
+        numeric = text.replace(",", "").replace(".", "").lstrip("+-").isdigit()
+        return f"<td class='n'>{inner}</td>" if numeric else f"<td>{inner}</td>"
+
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads) if any(heads) else ""
+    body = "".join(f"<tr>{''.join(cell(text, i) for i, text in enumerate(row))}</tr>" for row in rows)
+    return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"
+
+
+def _clock(ts_ns: int) -> str:
+    return datetime.fromtimestamp(ts_ns / 1e9, tz=UTC).strftime("%H:%M") if ts_ns else ""

@@ -1,0 +1,65 @@
+"""Owns access to a stored TAPE from the command line: a running log by URL, or a stopped session's state folder."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from walstreet.adapters.nats import Connection, ConnectOptions, EmbeddedServer, TapeReader
+from walstreet.adapters.nats.reader import RawMessage
+from walstreet.adapters.nats.server import ADMIN
+from walstreet.adapters.nats.streams import last_sequence
+from walstreet.runtime.errors import UsageError
+from walstreet_events.subjects import Stream
+
+CHUNK_MESSAGES = 2_000
+
+
+def free_port() -> int:
+    """Return a port of loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def open_tape(*, state: str | None, url: str | None, credentials_dir: str = "") -> AsyncIterator[Connection]:
+    """Yield an administrator's connection to a TAPE.
+
+    With ``state`` the folder's own server is started for the time of the command, unless one runs on it already.
+
+    Raises:
+        UsageError: Neither or both were given, or the folder holds no TAPE.
+    """
+    if (state is None) == (url is None):
+        raise UsageError("name the TAPE: --state DIR of an embedded session, or --url nats://... of a running server")
+    if url is not None:
+        password = str(Path(credentials_dir) / ADMIN) if credentials_dir else ""
+        connection = Connection(ConnectOptions(url=url, user=ADMIN, password_file=password))
+        await connection.open()
+        try:
+            yield connection
+        finally:
+            await connection.close()
+        return
+    folder = Path(str(state))
+    if not (folder / "jetstream").is_dir():
+        raise UsageError(f"--state {folder} holds no TAPE (no jetstream folder); `walstreet up --state DIR` makes one")
+    server = EmbeddedServer(state=folder, port=free_port(), monitor_port=free_port())
+    await server.start()
+    connection = Connection(ConnectOptions(url=server.url, user=ADMIN, password_file=str(server.credentials / ADMIN)))
+    try:
+        await connection.open()
+        yield connection
+    finally:
+        await connection.close()
+        await server.stop()
+
+
+async def read_all(connection: Connection, stream: Stream = Stream.TAPE) -> tuple[list[RawMessage], int]:
+    """Return every stored message of ``stream`` in order, and the last sequence the stream claims."""
+    last = await last_sequence(connection, stream)
+    messages = [message async for message in TapeReader(connection, stream).range(1, last)]
+    return messages, last

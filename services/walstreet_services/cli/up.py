@@ -1,0 +1,372 @@
+"""Owns `walstreet up`: the embedded default. Log server, simulator and six services, watched until the close."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from walstreet.adapters.model_zoo import read_manifest
+from walstreet.adapters.nats import (
+    Connection,
+    ConnectOptions,
+    EmbeddedServer,
+    LogError,
+    TapeInbox,
+    declare_streams,
+    require_durable,
+)
+from walstreet.adapters.nats.reader import RawMessage
+from walstreet.adapters.nats.server import ADMIN, SIMULATOR
+from walstreet.adapters.nats.streams import last_sequence
+from walstreet.domain.model_manifest import ManifestError
+from walstreet.replay.summary import Summarizer, Summary
+from walstreet.replay.verify import TapeReport, TapeVerifier
+from walstreet.runtime.config import Tree, setting
+from walstreet.runtime.cores import calibrations_of
+from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, UsageError
+from walstreet.runtime.logs import configure_logs
+from walstreet.runtime.settings import Settings, load_settings
+from walstreet.runtime.supervisor import ManagedProcess, tail
+from walstreet_events import SessionPhase, decode
+from walstreet_events.market import PhaseName
+from walstreet_events.subjects import TURN_ORDER, Stream
+from walstreet_services.cli.outcome import Outcome, broken_invariants, print_outcome, write_json
+from walstreet_services.cli.report import write_report
+from walstreet_services.cli.tapes import free_port, read_all
+from walstreet_services.cli.view import SessionView
+
+SIMULATOR_READY_S = 60.0
+SERVICES_READY_S = 90.0
+SETTLE_S = 2.0
+"""After the close, fills and reconciliations on their way still arrive for so long (wall time, free-running)."""
+VIEW_INTERVAL_S = 0.25
+MEMORY_INTERVAL_S = 1.0
+CONFIG_DIR = Path("config")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("--market", choices=("synthetic", "recorded"), default="synthetic")
+    parser.add_argument("--data", help="folder with minute/SYMBOL.parquet, for --market recorded")
+    parser.add_argument("--day", help="session date YYYY-MM-DD")
+    parser.add_argument("--symbols", help="comma-separated; default: all that the market has, 20 synthetic ones")
+    parser.add_argument("--minutes", type=int, help="play only so many minutes of the session")
+    parser.add_argument("--speed", default="max", help="multiple of real time, or max: lockstep (default)")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--state", help="folder for the TAPE, logs and reports (default: a new one under state/)")
+    parser.add_argument("--json", help="write the summary as JSON to this file (- for standard output)")
+    parser.add_argument("--broker-library", choices=("ib_insync", "ib_async"))
+    parser.add_argument("--cash", type=float, default=1_000_000.0, help="opening cash of the simulated account, USD")
+    parser.add_argument("--config", action="append", default=[], help="more configuration layers, in order")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a parameter")
+    parser.add_argument("--no-view", action="store_true", help="plain lines instead of the live view")
+    parser.set_defaults(run=lambda options: asyncio.run(Session(options).run()))
+
+
+@dataclass(slots=True)
+class Parts:
+    """What runs in one embedded session."""
+
+    server: EmbeddedServer
+    admin: Connection
+    processes: dict[str, ManagedProcess] = field(default_factory=dict)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Session:
+    """One embedded session from nothing to its report."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Check the arguments that can be checked before anything starts."""
+        self._options = options
+        self._lockstep = options.speed == "max"
+        if not self._lockstep and not _positive(options.speed):
+            raise UsageError(f"--speed takes a positive number or max, got {options.speed!r}")
+        if options.market == "recorded" and not (options.data and options.day):
+            raise UsageError("--market recorded needs --data DIR and --day YYYY-MM-DD")
+        self._console = Console(stderr=options.json == "-")
+        self._state = _state_folder(options.state)
+        self._summarizer = Summarizer()
+        self._view = SessionView(self._console, live=not options.no_view)
+        self._closed = asyncio.Event()
+
+    async def run(self) -> int:
+        """Run the session and return the exit code."""
+        started = time.perf_counter()
+        settings = self._settings({})
+        logs = self._state / "logs"
+        configure_logs(service="up", directory=str(logs), level=settings.runtime.log_level, terminal=False)
+        parts: Parts | None = None
+        failure = ""
+        try:
+            parts = await self._start_log()
+            ready = await self._start_simulator(parts, settings)
+            settings = self._with_models(self._settings(self._session_layer(parts, ready)))
+            self._start_services(parts, settings)
+            await self._watch(parts, ready)
+        except (LogError, TimeoutError, RuntimeError) as error:
+            failure = str(error)
+        finally:
+            if parts is not None:
+                await self._stop_processes(parts)
+        assert parts is not None, failure
+        try:
+            outcome = await self._conclude(parts, settings, failure, time.perf_counter() - started)
+        finally:
+            await parts.admin.close()
+            await parts.server.stop()
+        return self._deliver(outcome)
+
+    # ----------------------------------------------------------------------------------------- start
+
+    async def _start_log(self) -> Parts:
+        server = EmbeddedServer(state=self._state, port=free_port(), monitor_port=free_port())
+        await server.start()
+        admin = Connection(ConnectOptions(url=server.url, user=ADMIN, password_file=str(server.credentials / ADMIN)))
+        await admin.open()
+        await declare_streams(admin)
+        await require_durable(server.monitor_url)
+        if await last_sequence(admin) > 0:
+            await admin.close()
+            await server.stop()
+            raise UsageError(
+                f"--state {self._state} holds the TAPE of an earlier session; choose another folder, or look at "
+                f"it with `walstreet tape verify --state {self._state}`"
+            )
+        return Parts(server=server, admin=admin)
+
+    async def _start_simulator(self, parts: Parts, settings: Settings) -> dict[str, Any]:
+        options = self._options
+        argv = ["--host", "127.0.0.1", "--port", "0", "--market", options.market, "--seed", str(options.seed)]
+        argv += ["--account", settings.broker.account, "--cash", str(options.cash), "--speed", str(options.speed)]
+        argv += ["--journal", str(self._state / "broker-truth.jsonl")]
+        for name in ("data", "day", "symbols", "minutes"):
+            value = getattr(options, name)
+            if value is not None:
+                argv += [f"--{name}", str(value)]
+        if self._lockstep:
+            argv += ["--exit-at-end", "--lockstep-url", parts.server.url]
+            argv += ["--lockstep-credentials", str(parts.server.credentials / SIMULATOR)]
+        process = self._spawn(parts, "ibsim", [sys.executable, "-m", "walstreet_services.ibsim", *argv], restart=False)
+        ended = asyncio.create_task(process.ended.wait(), name="ibsim-ended")
+        first = asyncio.create_task(process.wait_first_line(), name="ibsim-ready")
+        await asyncio.wait({ended, first}, timeout=SIMULATOR_READY_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in (ended, first):
+            task.cancel()
+        if not process.first_line.done():
+            text = _last_error(self._state / "logs" / "ibsim.log")
+            if process.life.exits and process.life.exits[-1] == 2:
+                raise UsageError(text)
+            raise RuntimeError(f"the simulator did not become ready: {text}")
+        ready: dict[str, Any] = json.loads(process.first_line.result())
+        step_ns = 60 * 1_000_000_000 * (options.minutes or 0)
+        ready["close_ns"] = min(ready["close_ns"], ready["open_ns"] + step_ns) if step_ns else ready["close_ns"]
+        return ready
+
+    def _session_layer(self, parts: Parts, ready: dict[str, Any]) -> Tree:
+        return {
+            "session": {
+                "date": ready["day"],
+                "open_ns": ready["open_ns"],
+                "close_ns": ready["close_ns"],
+                "symbols": ready["symbols"],
+                "market": self._options.market,
+            },
+            "log": {
+                "url": parts.server.url,
+                "monitor_url": parts.server.monitor_url,
+                "credentials_dir": str(parts.server.credentials),
+            },
+            "broker": {"host": "127.0.0.1", "port": ready["port"], "paced": False},
+            "runtime": {
+                "clock": "turns" if self._lockstep else "broker",
+                "log_dir": str(self._state / "logs"),
+                "log_terminal": False,
+            },
+        }
+
+    def _settings(self, session: Tree) -> Settings:
+        options = self._options
+        files = [CONFIG_DIR / "base.yaml"] if (CONFIG_DIR / "base.yaml").is_file() else []
+        if (CONFIG_DIR / "config.local.yaml").is_file():
+            files.append(CONFIG_DIR / "config.local.yaml")
+        files += [Path(name) for name in options.config]
+        over = [setting(text) for text in options.set]
+        if options.broker_library:
+            over.append({"broker": {"library": options.broker_library}})
+        return load_settings(files, over=[*over, session])
+
+    def _with_models(self, settings: Settings) -> Settings:
+        """Return the settings with absolute model folder and recorded calibrations, so that replay needs no file."""
+        folder = Path(settings.inference.folder).resolve()
+        try:
+            manifest = read_manifest(folder)
+        except ManifestError as error:
+            raise UsageError(str(error)) from error
+        inference = msgspec.structs.replace(settings.inference, folder=str(folder))
+        calibrations = settings.calibrations or calibrations_of(manifest)
+        return msgspec.structs.replace(settings, inference=inference, calibrations=calibrations)
+
+    def _start_services(self, parts: Parts, settings: Settings) -> None:
+        path = self._state / "session.yaml"
+        path.write_bytes(msgspec.yaml.encode(msgspec.to_builtins(settings, order="deterministic")))
+        for service in TURN_ORDER:
+            argv = [sys.executable, "-m", f"walstreet_services.{service.value}", "--config", str(path)]
+            self._spawn(parts, service.value, argv, restart=True)
+
+    def _spawn(self, parts: Parts, name: str, argv: Sequence[str], *, restart: bool) -> ManagedProcess:
+        logs = self._state / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("WALSTREET__")}
+        process = ManagedProcess(name, argv, log=logs / f"{name}.out", environment=environment, restart=restart)
+        parts.processes[name] = process
+        parts.tasks.append(asyncio.create_task(process.run(), name=name))
+        return process
+
+    # ----------------------------------------------------------------------------------------- watch
+
+    async def _watch(self, parts: Parts, ready: dict[str, Any]) -> None:
+        """Follow the TAPE until the session has closed, or something gave up."""
+        inbox = TapeInbox(parts.admin)
+        await inbox.start()
+        self._view.begin(ready["open_ns"], ready["close_ns"])
+        follow = asyncio.create_task(self._follow(inbox), name="follow")
+        memory = asyncio.create_task(self._sample(parts), name="memory")
+        try:
+            await self._until_closed(parts, follow)
+        finally:
+            for task in (follow, memory):
+                task.cancel()
+            await asyncio.gather(follow, memory, return_exceptions=True)
+            self._view.end()
+
+    async def _until_closed(self, parts: Parts, follow: asyncio.Task[None]) -> None:
+        simulator = parts.processes["ibsim"]
+        while True:
+            if follow.done():
+                await follow
+            for process in parts.processes.values():
+                if process.life.gave_up:
+                    raise RuntimeError(f"{process.life.gave_up} (whole log: {self._state}/logs/{process.name}.out)")
+            if self._lockstep and simulator.ended.is_set():
+                return
+            if not self._lockstep and self._closed.is_set():
+                await asyncio.sleep(SETTLE_S)
+                return
+            self._view.refresh(self._summarizer.summary, {n: p.life.starts - 1 for n, p in parts.processes.items()})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(simulator.ended.wait(), VIEW_INTERVAL_S)
+
+    async def _follow(self, inbox: TapeInbox) -> None:
+        while True:
+            messages = await inbox.take()
+            self._summarizer.take(messages)
+            for message in messages:
+                self._view.observe(message)
+                if message.subject == "clock.phase":
+                    event = decode(message.payload)
+                    if isinstance(event, SessionPhase) and event.phase is PhaseName.CLOSED:
+                        self._closed.set()
+
+    async def _sample(self, parts: Parts) -> None:
+        while True:
+            for process in parts.processes.values():
+                process.sample_memory()
+            await asyncio.sleep(MEMORY_INTERVAL_S)
+
+    # -------------------------------------------------------------------------------------- conclude
+
+    async def _stop_processes(self, parts: Parts) -> None:
+        for process in parts.processes.values():
+            process.sample_memory()
+        services = [process for name, process in parts.processes.items() if name != "ibsim"]
+        await asyncio.gather(*(process.stop() for process in services))
+        if "ibsim" in parts.processes:
+            await parts.processes["ibsim"].stop()
+        await asyncio.gather(*parts.tasks)
+
+    async def _conclude(self, parts: Parts, settings: Settings, failure: str, elapsed_s: float) -> Outcome:
+        messages, last = await read_all(parts.admin)
+        dead = await last_sequence(parts.admin, Stream.DEAD)
+        tape = _verify(messages, last)
+        summary = _summarize(messages) if tape.clean else self._summarizer.finish()
+        memory = {name: process.life.memory_peak_kib for name, process in parts.processes.items()}
+        restarts = {name: process.life.starts - 1 for name, process in parts.processes.items()}
+        outcome = Outcome(
+            summary=summary,
+            tape=tape,
+            dead_letters=dead,
+            restarts=restarts,
+            memory_peak_kib=memory,
+            elapsed_s=elapsed_s,
+            failure=failure,
+            state=str(self._state),
+            settings=settings,
+            seed=self._options.seed,
+        )
+        outcome.broken.extend(broken_invariants(outcome))
+        return outcome
+
+    def _deliver(self, outcome: Outcome) -> int:
+        report = self._state / "report.html"
+        write_report(outcome, report)
+        if self._options.json:
+            write_json(outcome, self._options.json)
+        print_outcome(self._console, outcome, report)
+        return EXIT_BROKEN if outcome.broken else EXIT_OK
+
+
+def _verify(messages: list[RawMessage], last: int) -> TapeReport:
+    verifier = TapeVerifier()
+    verifier.take(messages)
+    return verifier.finish(last)
+
+
+def _summarize(messages: list[RawMessage]) -> Summary:
+    summarizer = Summarizer()
+    summarizer.take(messages)
+    return summarizer.finish()
+
+
+def _state_folder(name: str | None) -> Path:
+    """Return the session's folder, made if need be; the default is the first free ``state/run-N``."""
+    if name is not None:
+        folder = Path(name)
+    else:
+        number = 1
+        while (Path("state") / f"run-{number}").exists():
+            number += 1
+        folder = Path("state") / f"run-{number}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--state {folder} cannot be made ({error.strerror}); choose a folder you may write"
+        ) from error
+    if shutil.disk_usage(folder).free < 1 << 30:
+        raise UsageError(f"--state {folder} has less than 1 GiB free; the log must not run full")
+    return folder.resolve()
+
+
+def _positive(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
+
+
+def _last_error(path: Path) -> str:
+    return tail(path.with_suffix(".out"), 3)

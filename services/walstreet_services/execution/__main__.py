@@ -1,0 +1,55 @@
+"""Owns the wiring of execution, the only service that may send orders."""
+
+from __future__ import annotations
+
+import sys
+
+from walstreet.adapters.clock import WallClock
+from walstreet.adapters.ibkr import BrokerError, ConnectOptions, IbkrBroker
+from walstreet.adapters.nats import TickSubscriber
+from walstreet.adapters.nats.log import NatsLog
+from walstreet.ports import Broker, Clock, Observer
+from walstreet.runtime.cores import execution_core
+from walstreet.runtime.serve import Wiring, main
+from walstreet.runtime.settings import Settings
+from walstreet_events import Service
+from walstreet_services.execution.shell import ExecutionShell
+
+
+def wire(settings: Settings) -> Wiring:
+    """Return the service's parts."""
+    wall = WallClock()
+    log = NatsLog(
+        url=settings.log.url,
+        monitor_url=settings.log.monitor_url,
+        credentials_dir=settings.log.credentials_dir,
+        service=Service.EXECUTION,
+        wall=wall,
+        lockstep=settings.runtime.clock == "turns",
+    )
+
+    def make_broker(observer: Observer, clock: Clock) -> Broker:
+        options = ConnectOptions(
+            host=settings.broker.host,
+            port=settings.broker.port,
+            client_id=settings.broker.execution_client_id,
+            account=settings.broker.account,
+            library=settings.broker.library,
+            request_timeout_s=settings.broker.request_timeout_s,
+            paced=settings.broker.paced,
+        )
+        return IbkrBroker(options, clock=clock, observer=observer)
+
+    shell = ExecutionShell(
+        settings=settings,
+        make_broker=make_broker,
+        errors=(BrokerError,),
+        make_ticks=lambda on_tick: TickSubscriber(log.connection, on_tick),
+        wall=wall,
+    )
+    # The guards look at the latest quote, which is volatile: a decision half written before a crash is not repeated.
+    return Wiring(core=execution_core(settings), log=log, shell=shell, decides_from_log=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Service.EXECUTION, wire, wall=WallClock()))

@@ -1,0 +1,185 @@
+"""Owns execution's imperative side: sends and cancels orders, answers reconciliation, forwards quotes to the guards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from walstreet.domain.observations import Observation, OrderTicket, QuoteObserved, TimeObserved
+from walstreet.ports import Broker, Clock, Observer
+from walstreet.runtime.clocks import ToldClock
+from walstreet.runtime.outside import BrokerLink
+from walstreet.runtime.settings import Settings
+from walstreet_events import (
+    AnyEvent,
+    AnyTick,
+    OrderCancelling,
+    OrderSubmitting,
+    Quote,
+    ReconRequest,
+    Side,
+)
+
+SNAPSHOTS_MAX = 4
+"""Reconciliation queries under way at once; the reconciler asks one at a time."""
+
+
+class Ticks(Protocol):
+    """Raw quotes from MD."""
+
+    async def start(self) -> None:
+        """Subscribe."""
+
+    async def stop(self) -> None:
+        """End the subscription."""
+
+
+class ExecutionShell:
+    """Background and effects of execution."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        make_broker: Callable[[Observer, Clock], Broker],
+        errors: tuple[type[Exception], ...],
+        make_ticks: Callable[[Callable[[AnyTick], None]], Ticks],
+        wall: Clock,
+    ) -> None:
+        """Wire; ``attach`` gives the loop's ``observe``."""
+        self._lockstep = settings.runtime.clock == "turns"
+        self._clock = ToldClock(settings.session.open_ns - settings.gateway.pre_open_s * 1_000_000_000)
+        self._errors = errors
+        self._wall = wall if settings.runtime.clock == "wall" else None
+        self._observe: Callable[[Observation], None] = _unattached
+        self._snapshots: set[asyncio.Task[None]] = set()
+        self._barrier_needed = True
+        self._log = structlog.get_logger().bind(service="execution")
+        broker_clock = wall if settings.runtime.clock == "wall" else self._clock
+        self.link = BrokerLink(
+            make=lambda observer: make_broker(observer, broker_clock),
+            clock=self._clock,
+            lockstep=self._lockstep,
+            deliver=self._deliver,
+            after_connect=self._connected,
+            errors=errors,
+        )
+        self._ticks = make_ticks(self._on_tick)
+
+    def attach(self, observe: Callable[[Observation], None]) -> None:
+        """Deliver observations to ``observe`` from now on."""
+        self._observe = observe
+
+    # -------------------------------------------------------------------------------------- background
+
+    async def start(self) -> None:
+        """Connect and subscribe quotes."""
+        await self._ticks.start()
+        await self.link.start()
+
+    async def run(self) -> None:
+        """Keep the connection alive until cancelled."""
+        if self._lockstep:
+            # The barrier reconnects; a second task doing the same would race with it.
+            await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.link.keep(), name="link")
+            group.create_task(self.link.follow_time(self._wall), name="time")
+
+    async def stop(self) -> None:
+        """End queries under way, the subscription and the connection; orders stay with the broker."""
+        for task in self._snapshots:
+            task.cancel()
+        await asyncio.gather(*self._snapshots, return_exceptions=True)
+        await self._ticks.stop()
+        await self.link.stop()
+
+    # ----------------------------------------------------------------------------------------- effects
+
+    async def react(self, event: AnyEvent) -> None:
+        """Carry out a durable event: place, cancel, or query."""
+        match event:
+            case OrderSubmitting():
+                await self._send(self.link.broker.place(_ticket(event)), event)
+            case OrderCancelling():
+                await self._send(self.link.broker.cancel(event.broker_order_id), event)
+            case ReconRequest():
+                self._query(event)
+            case _:
+                pass
+
+    async def barrier(self, now_ns: int) -> None:
+        """Observe everything up to ``now_ns``; a second time in the same turn only when something was sent."""
+        if self._snapshots:
+            await asyncio.gather(*self._snapshots)
+        if self._clock.now_ns() == now_ns and not self._barrier_needed:
+            return
+        self._barrier_needed = False
+        for observation in await self.link.barrier(now_ns):
+            self._deliver(observation)
+        self._observe(TimeObserved(ts_ns=now_ns))
+
+    async def recover(self, replayed: int) -> None:
+        """Return at once: the connection's own observations make outcomes unknown, and queries find them out."""
+
+    # ----------------------------------------------------------------------------------------- helpers
+
+    async def _send(self, sending: Awaitable[None], event: OrderSubmitting | OrderCancelling) -> None:
+        self._barrier_needed = True
+        try:
+            await sending
+        except self._errors as error:
+            # Whether the broker got it is unknown, and stays so until a query proves it: never sent again.
+            self._log.error("order_message_not_confirmed", client_order_id=event.client_order_id, error=str(error))
+
+    def _query(self, request: ReconRequest) -> None:
+        if len(self._snapshots) >= SNAPSHOTS_MAX:
+            self._log.error("snapshots_busy", request=request.id, bound=SNAPSHOTS_MAX)
+            return
+        task = asyncio.create_task(self._snapshot(request), name=f"snapshot-{request.number}")
+        self._snapshots.add(task)
+        task.add_done_callback(self._snapshots.discard)
+
+    async def _snapshot(self, request: ReconRequest) -> None:
+        # The port answers failures as ``ok=False``: unknown, never flat.
+        self._deliver(await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns)))
+
+    async def _connected(self, broker: Broker) -> None:
+        """Do nothing more: connecting synchronised account, positions, orders and executions."""
+        self._log.info("order_link", next_order_id=broker.next_order_id)
+
+    def _deliver(self, observation: Observation) -> None:
+        self._observe(observation)
+
+    def _on_tick(self, tick: AnyTick) -> None:
+        if isinstance(tick, Quote):
+            self._observe(
+                QuoteObserved(
+                    symbol=tick.symbol,
+                    ts_ns=tick.ts_ns,
+                    bid_nano=tick.bid_nano,
+                    ask_nano=tick.ask_nano,
+                    bid_size_micro=tick.bid_size_micro,
+                    ask_size_micro=tick.ask_size_micro,
+                )
+            )
+
+
+def _ticket(event: OrderSubmitting) -> OrderTicket:
+    return OrderTicket(
+        broker_order_id=event.broker_order_id,
+        client_order_id=event.client_order_id,
+        symbol=event.symbol,
+        con_id=event.con_id,
+        buy=event.side is Side.BUY,
+        quantity_micro=event.quantity_micro,
+        limit_nano=event.limit_nano,
+        good_till_ns=event.good_till_ns,
+    )
+
+
+def _unattached(observation: Observation) -> None:
+    raise AssertionError(f"observation before the loop was attached: {type(observation).__name__}")

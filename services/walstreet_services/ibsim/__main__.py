@@ -1,0 +1,222 @@
+"""Owns the command line of the gateway simulator; ``walstreet sim`` calls ``main``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import signal
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from walstreet_services.ibsim.calendar_xnys import session_on
+from walstreet_services.ibsim.conductor import Conductor, ConductorError, Turns
+from walstreet_services.ibsim.desk import DeskOptions
+from walstreet_services.ibsim.gateway import GatewayOptions
+from walstreet_services.ibsim.journal import Journal
+from walstreet_services.ibsim.market_errors import MarketError
+from walstreet_services.ibsim.market_files import symbols_on
+from walstreet_services.ibsim.market_recorded import RecordedMarket
+from walstreet_services.ibsim.market_symbols import DEFAULT_SYMBOLS
+from walstreet_services.ibsim.market_synthetic import SyntheticMarket
+from walstreet_services.ibsim.matching import QueueMatching
+from walstreet_services.ibsim.server import LEAD_SECONDS, SimulatorServer
+from walstreet_services.ibsim.units import NANO_PER_DOLLAR, NS_PER_SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from walstreet_services.ibsim.model import Market, MatchingEngine
+
+    ConnectTurns = Callable[[str, Path | None], Awaitable[Turns]]
+
+EXIT_OK, EXIT_USAGE, EXIT_LOCKSTEP = 0, 2, 3
+CLOSE_SECONDS_MAX = 2.0
+MILLISECOND_NS = 1_000_000
+SYNTHETIC_DAY = date(2024, 6, 12)
+"""Session whose calendar a synthetic market takes when none is named."""
+SPEED_MAX = 100_000.0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="walstreet sim", description="A gateway that speaks the TWS protocol over a simulated market."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=7497, help="0 asks for any free port")
+    parser.add_argument("--market", choices=["synthetic", "recorded"], default="synthetic")
+    parser.add_argument("--data", type=Path, help="folder of recorded data")
+    parser.add_argument("--day", type=date.fromisoformat, default=None, help="session, as YYYY-MM-DD")
+    parser.add_argument("--symbols", default="", help="comma-separated; default: all that the market has")
+    parser.add_argument("--account", default="DU000001")
+    parser.add_argument("--cash", type=float, default=1_000_000.0, help="USD at the start")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--speed", default="1", help="session seconds per wall second, or max")
+    parser.add_argument("--minutes", type=int, default=390, help="minutes of the session that are played")
+    parser.add_argument("--step-seconds", type=int, default=5)
+    parser.add_argument("--lead-seconds", type=int, default=LEAD_SECONDS, help="time before the open")
+    parser.add_argument("--journal", type=Path, help="file of the ground truth, JSON lines, appended")
+    parser.add_argument("--order-latency-ms", type=int, default=0)
+    parser.add_argument("--cancel-latency-ms", type=int, default=0)
+    parser.add_argument("--commission-delay-ms", type=int, default=0)
+    parser.add_argument("--delayed-data", action="store_true", help="no permission for live quotes")
+    parser.add_argument("--start-immediately", action="store_true", help="do not wait for a subscription")
+    parser.add_argument("--exit-at-end", action="store_true", help="end after the last step of --speed max")
+    parser.add_argument("--lockstep-url", help="NATS server that carries the turns; needs --speed max")
+    parser.add_argument("--lockstep-credentials", type=Path)
+    return parser.parse_args(argv)
+
+
+class UsageError(Exception):
+    """The command line asks for something that cannot be; the message is one line. The operator's fault."""
+
+
+def _speed(text: str, *, lockstep: bool, carried: bool) -> float | None:
+    if lockstep and (text != "max" or not carried):
+        raise UsageError("--lockstep-url needs --speed max and a caller that carries turns over NATS")
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed <= SPEED_MAX:
+        raise UsageError(f"--speed {text} is neither max nor a number above 0, at most {SPEED_MAX:.0f}")
+    return speed
+
+
+def _market(arguments: argparse.Namespace) -> Market:
+    symbols = [symbol.strip() for symbol in arguments.symbols.split(",") if symbol.strip()]
+    step_ns = arguments.step_seconds * NS_PER_SECOND
+    if arguments.step_seconds <= 0 or arguments.minutes <= 0:
+        raise UsageError("--step-seconds and --minutes must not be below 1")
+    if arguments.market == "synthetic":
+        return SyntheticMarket(
+            symbols or DEFAULT_SYMBOLS,
+            seed=arguments.seed,
+            day=arguments.day or SYNTHETIC_DAY,
+            step_ns=step_ns,
+            minutes=arguments.minutes,
+        )
+    if arguments.day is None:
+        raise UsageError("--day YYYY-MM-DD is needed: it is the session that is played")
+    if arguments.data is None or not arguments.data.is_dir():
+        raise UsageError(f"--data {arguments.data} is no folder; a recorded market needs one")
+    symbols = symbols or list(symbols_on(arguments.data, session_on(arguments.day)))
+    return RecordedMarket(arguments.data, arguments.day, symbols, arguments.seed, step_ns)
+
+
+def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServer:
+    if not math.isfinite(arguments.cash) or not 0 <= arguments.cash <= 1e9:
+        raise UsageError(f"--cash {arguments.cash} is outside 0..1e9")
+    market = _market(arguments)
+    matching: MatchingEngine = QueueMatching(market.instruments, market.session)
+    delays = (arguments.order_latency_ms, arguments.cancel_latency_ms, arguments.commission_delay_ms)
+    if min(delays) < 0 or arguments.lead_seconds < 0:
+        raise UsageError("latencies, delays and --lead-seconds must not be negative")
+    order_ns, cancel_ns, commission_ns = (value * MILLISECOND_NS for value in delays)
+    return SimulatorServer(
+        market,
+        matching,
+        Journal(arguments.journal),
+        GatewayOptions(
+            account=arguments.account,
+            cash_nano=round(arguments.cash * NANO_PER_DOLLAR),
+            live_permission=not arguments.delayed_data,
+            desk=DeskOptions(order_latency_ns=order_ns, cancel_latency_ns=cancel_ns, commission_delay_ns=commission_ns),
+        ),
+        speed=speed,
+        lead_seconds=arguments.lead_seconds,
+        steps_limit=arguments.minutes * 60 // arguments.step_seconds,
+    )
+
+
+async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect_turns: ConnectTurns | None) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        port = await server.listen(arguments.host, arguments.port)
+    except OSError as problem:
+        raise UsageError(f"cannot listen on {arguments.host}:{arguments.port}: {problem}") from None
+    session = server.gateway.market.session
+    _say(
+        ready=True,
+        port=port,
+        host=arguments.host,
+        day=session.date.isoformat(),
+        open_ns=session.open_ns,
+        close_ns=session.close_ns,
+        steps=server.playback.steps_count,
+        symbols=[item.symbol for item in server.gateway.market.instruments],
+        account=arguments.account,
+    )
+    if arguments.start_immediately:
+        server.started.set()
+    if arguments.lockstep_url:
+        assert connect_turns is not None
+        turns = await connect_turns(arguments.lockstep_url, arguments.lockstep_credentials)
+        player: asyncio.Task[None] | asyncio.Task[int] = loop.create_task(Conductor(server.playback, turns).run())
+    else:
+        player = server.play()
+    stopped = loop.create_task(stop.wait())
+    code = EXIT_OK
+    try:
+        await asyncio.wait({player, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if player.done():
+            player.result()
+            _say(finished=True, steps=server.playback.steps_count, now_ns=server.playback.now_ns)
+            if not arguments.exit_at_end:
+                await stopped
+    except ConductorError as problem:
+        sys.stderr.write(f"walstreet sim: {problem}\n")
+        code = EXIT_LOCKSTEP
+    finally:
+        player.cancel()
+        stopped.cancel()
+        await asyncio.wait_for(server.close(), CLOSE_SECONDS_MAX)
+    return code
+
+
+def _say(**facts: str | int | bool | list[str]) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None, *, connect_turns: ConnectTurns | None = None) -> int:
+    """Run the simulator until it is told to stop, and return the exit code.
+
+    Args:
+        argv: The arguments after the program's name; None means those of the process.
+        connect_turns: Opens the transport of lockstep from an address and a credentials file.
+    """
+    arguments = _arguments(argv)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
+    try:
+        speed = _speed(arguments.speed, lockstep=bool(arguments.lockstep_url), carried=connect_turns is not None)
+        return asyncio.run(_serve(arguments, _server(arguments, speed), connect_turns))
+    except (UsageError, MarketError, OSError) as problem:
+        sys.stderr.write(f"walstreet sim: {problem}\n")
+        return EXIT_USAGE
+
+
+async def carry_turns(url: str, credentials: Path | None) -> Turns:
+    """Return the turns of lockstep over NATS; the adapter is imported only where it is wired."""
+    from walstreet.adapters.nats import Connection, ConnectOptions, TurnMaster  # noqa: PLC0415 - as said above
+    from walstreet.adapters.nats.server import SIMULATOR  # noqa: PLC0415
+
+    connection = Connection(ConnectOptions(url=url, user=SIMULATOR, password_file=str(credentials or "")))
+    await connection.open()
+    master = TurnMaster(connection)
+    await master.start()
+    return master
+
+
+if __name__ == "__main__":
+    sys.exit(main(connect_turns=carry_turns))

@@ -1,0 +1,1 @@
+"""Owns the `inference` entry point."""

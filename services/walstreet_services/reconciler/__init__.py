@@ -1,0 +1,1 @@
+"""Owns the `reconciler` entry point."""
