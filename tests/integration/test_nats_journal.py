@@ -111,6 +111,21 @@ async def test_appends_wait_for_a_server_that_comes_back(server: LogServer) -> N
     assert_whole(await tape(server), 3)
 
 
+async def test_a_lost_connection_ends_the_wait_for_an_answer(server: LogServer) -> None:
+    """An append whose answer cannot come any more is repeated after the reconnect, not after its whole timeout."""
+    log = await arbiter(server)
+    server.stop()
+    appending = asyncio.create_task(log.journal.append(request(1), through=0))
+    await asyncio.sleep(0.05)
+    server.cont()
+    await server.kill9()
+    await server.restart()
+    async with asyncio.timeout(journal_module.REQUEST_TIMEOUT_S - 1.0):
+        assert await appending == 2
+    assert log.connection._bounds == set()
+    assert_whole(await tape(server), 2)
+
+
 async def test_a_killed_server_in_the_middle_of_appends(server: LogServer) -> None:
     """Appends that run while the server is killed and started again are all stored, once, in order."""
     log = await arbiter(server)

@@ -124,7 +124,7 @@ async def test_quotes_and_trades_are_counted_apart(server: LogServer) -> None:
         publisher.publish(quote(seq))
     await publisher.flush()
     await gateway.client.publish("md.quote.A", b"no tick")
-    await gateway.client.flush()
+    await gateway.barrier()
     async with asyncio.timeout(5):
         while subscriber.received < 4 or not subscriber.malformed:
             await asyncio.sleep(0.01)
@@ -142,7 +142,7 @@ async def test_overflow_is_found_and_filled_from_the_store(
     await inbox.start()
     for number in range(600):
         await admin.client.publish("clock.tick", str(number).encode())
-    await admin.client.flush()
+    await admin.barrier()
     await asyncio.sleep(0.2)
     got: list[bytes] = []
     async with asyncio.timeout(10):
@@ -164,11 +164,11 @@ async def test_a_violation_cannot_kill_the_reader(server: LogServer) -> None:
         await features.client.subscribe("md.>")
     await admin.client.publish("wal.clock.tick", b"a message without headers breaks the callback")
     await admin.client.publish("clock.tick", b"1")
-    await admin.client.flush()
+    await admin.barrier()
     assert [m.payload for m in await inbox.take()] == [b"1"]
     assert features.denied("order.intent.cycle")
     assert not features.denied("feat.1m")
-    await features.client.flush()
+    await features.barrier()
     assert features.connected
     assert len(features.errors) >= 6
 
@@ -179,7 +179,7 @@ async def test_errors_are_kept_within_a_bound(server: LogServer, monkeypatch: py
     features = await server.connect("features")
     for number in range(20):
         await features.client.publish(f"order.x.{number}", b"")
-    await features.client.flush()
+    await features.barrier()
     assert len(features.errors) == 5
     assert "order.x.19" in features.errors[-1]
 
@@ -191,7 +191,7 @@ async def test_reading_depends_on_no_consumer(server: LogServer) -> None:
     await inbox.start()
     for number in range(5):
         await admin.client.publish("clock.tick", str(number).encode())
-    await admin.client.flush()
+    await admin.barrier()
     assert [m.seq for m in await inbox.take(5)] == [1, 2, 3, 4, 5]
     assert (await admin.api("CONSUMER.NAMES.TAPE", {}))["consumers"] == []
     config = {"stream_name": "TAPE", "config": {"durable_name": "strange", "ack_policy": "explicit"}}
@@ -215,10 +215,10 @@ async def test_closing_handles_what_was_queued(server: LogServer) -> None:
         handled += 1
 
     await features.client.subscribe("wal.>", cb=handle)
-    await features.client.flush()
+    await features.barrier()
     for number in range(400):
         await admin.client.publish("clock.tick", str(number).encode())
-    await admin.client.flush()
+    await admin.barrier()
     async with asyncio.timeout(5):
         while not handled:
             await asyncio.sleep(0)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+
 from walstreet.domain.execution_account import account_events, snapshot_event
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import (
@@ -328,7 +330,7 @@ def with_revision(order: Order) -> Order:
 
 def _as_known(fact: OrderStatusObserved, order: Order) -> OrderStatusObserved:
     """Return ``fact`` with what a query does not tell taken from the order itself."""
-    return replace(
+    return msgspec.structs.replace(
         fact,
         client_order_id=order.client_order_id,
         why_held=order.why_held,

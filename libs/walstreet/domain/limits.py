@@ -61,7 +61,7 @@ def _room_factor(fixed: float, movable: float, limit: float) -> float:
     """Return the largest factor in [0, 1] with ``fixed + factor*movable <= limit``, 0 if there is none."""
     if fixed + movable <= limit * (1.0 + TOLERANCE) or movable <= 0.0:
         return 1.0
-    return max(0.0, min(1.0, (limit - fixed) / movable))
+    return max(0.0, min(movable, limit - fixed)) / movable
 
 
 def _net_factor(fixed: float, movable: float, limit: float) -> float:
@@ -73,7 +73,7 @@ def _net_factor(fixed: float, movable: float, limit: float) -> float:
     # The sum now grows with the factor. If it ends below -limit, the movable side offsets a fixed excess.
     if fixed + movable < -limit:
         return 1.0
-    return max(0.0, min(1.0, (limit - fixed) / movable))
+    return max(0.0, min(movable, limit - fixed)) / movable
 
 
 def apply_limits(
@@ -130,7 +130,7 @@ def _sector_factors(
     free = np.bincount(sectors, weights=np.where(movable, size, 0.0))
     limit = parameters.sector_gross_max
     over = (fixed + free > limit * (1.0 + TOLERANCE)) & (free > 0.0)
-    room = np.clip((limit - fixed) / np.where(over, free, 1.0), 0.0, 1.0)
+    room = np.clip(limit - fixed, 0.0, free) / np.where(over, free, 1.0)
     factors: FloatArray = np.where(over, room, 1.0)[sectors]
     return factors
 

@@ -16,6 +16,7 @@ from walstreet_events import (
     BarBlock,
     BarCheck,
     Decision,
+    EventDecodeError,
     FeatureBlock,
     IntentBlock,
     ModeState,
@@ -66,6 +67,7 @@ class Summary:
     market: str = ""
     symbols: tuple[str, ...] = ()
     messages: int = 0
+    undecodable: int = 0
     types: Counter[str] = field(default_factory=Counter)
     bars: int = 0
     bars_expected: int = 0
@@ -108,14 +110,20 @@ class Summarizer:
         self.summary = Summary()
         self._digests: dict[tuple[str, str], hashlib._Hash] = {}
         self._bar_wall: dict[int, int] = {}
+        self._intent_bar: dict[str, int] = {}
+        self._position_micro: Counter[str] = Counter()
         self._hops: dict[str, list[float]] = defaultdict(list)
         self._states: dict[str, str] = {}
 
     def take(self, messages: Iterable[Message]) -> None:
-        """Fold the next messages; what cannot be decoded is left to ``verify``."""
+        """Fold the next messages; what cannot be decoded is counted, and ``verify`` names it."""
         for message in messages:
-            event = decode(message.payload)
             self.summary.messages += 1
+            try:
+                event = decode(message.payload)
+            except EventDecodeError:
+                self.summary.undecodable += 1
+                continue
             self.summary.types[tag_of(type(event))] += 1
             self._hash(message, event)
             self._count(event)
@@ -209,11 +217,11 @@ class Summarizer:
 
     def _count_fill(self, fill: OrderFilled) -> None:
         summary = self.summary
-        quantity = fill.quantity_micro / 1e6
         summary.fills += 1
-        summary.fills_notional += quantity * fill.price_nano / 1e9
-        signed = quantity if fill.side is Side.BUY else -quantity
-        summary.positions[fill.symbol] = summary.positions.get(fill.symbol, 0.0) + signed
+        summary.fills_notional += fill.quantity_micro / 1e6 * fill.price_nano / 1e9
+        # Whole micro-shares: sums of fractions would leave a rest where the position is flat.
+        self._position_micro[fill.symbol] += fill.quantity_micro if fill.side is Side.BUY else -fill.quantity_micro
+        summary.positions[fill.symbol] = self._position_micro[fill.symbol] / 1e6
 
     def _latency(self, message: Message, event: AnyEvent) -> None:
         """Collect the time from the bar's append to each later append of the same cycle."""
@@ -224,7 +232,13 @@ class Summarizer:
             if not event.warmup:
                 self._bar_wall[event.ts_ns] = wall
             return
-        start = self._bar_wall.get(event.ts_ns)
+        bar_ns = event.ts_ns
+        if isinstance(event, IntentBlock):
+            self._intent_bar[event.id] = event.ts_ns
+        elif isinstance(event, OrderSubmitting):
+            # An order has the time of its placing; its cause leads to the bar. Later slices wait on purpose.
+            bar_ns = self._intent_bar.get(event.cause, 0) if event.slice_index == 0 else 0
+        start = self._bar_wall.get(bar_ns)
         if start is None:
             return
         hop = {

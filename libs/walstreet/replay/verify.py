@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from walstreet.runtime.chain import ChainFault, ChainVerifier
 from walstreet.runtime.loop import Message
-from walstreet_events import EventDecodeError, Service, decode, may_write, tag_of
+from walstreet_events import EventDecodeError, decode, subject_of, tag_of
 
 FAULTS_SHOWN_MAX = 100
 
@@ -20,7 +20,7 @@ class TapeFault:
     stream_seq: int
     subject: str
     kind: str
-    """``stream_gap``, ``digest``, ``gap``, ``order``, ``unsigned``, ``schema`` or ``writer``."""
+    """``stream_gap``, ``stream_order``, ``schema``, ``subject``, or a kind of ``runtime.chain.ChainFault``."""
     detail: str
 
 
@@ -76,7 +76,9 @@ class TapeVerifier:
         expected = report.last_seq + 1
         if message.seq > expected:
             report.add(_gap(expected, message.seq - 1))
-        report.last_seq = message.seq
+        if message.seq < expected:
+            report.add(_fault(message, "stream_order", f"sequence {message.seq} stands behind {report.last_seq}"))
+        report.last_seq = max(report.last_seq, message.seq)
         report.messages += 1
         report.bytes += len(message.payload)
         fault = self._chain.check(
@@ -96,10 +98,11 @@ class TapeVerifier:
         except EventDecodeError as error:
             report.add(_fault(message, "schema", str(error)))
             return
-        report.types[tag_of(type(event))] += 1
-        known = [service for service in Service if service.value == message.producer]
-        if not known or not may_write(known[0], message.subject):
-            report.add(_fault(message, "writer", f"{message.producer!r} is not the writer of this subject"))
+        tag = tag_of(type(event))
+        report.types[tag] += 1
+        # The chain has checked that the producer may write this subject; what it may write there is checked here.
+        if subject_of(event) != message.subject:
+            report.add(_fault(message, "subject", f"{tag} belongs under {subject_of(event)}"))
 
 
 def _fault(message: Message, kind: str, detail: str) -> TapeFault:

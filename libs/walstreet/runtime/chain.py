@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from walstreet_events import EventDecodeError, ProducerEpoch, Service, decode, may_write
 from walstreet_events import headers as names
 
-NUMBER_DIGITS_MAX = 18
+NUMBER_DIGITS_MAX = 19
 WRITERS_KEPT_MAX = 16_384
 _PRODUCERS = frozenset(service.value for service in Service)
 

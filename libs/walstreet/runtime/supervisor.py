@@ -9,6 +9,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -22,6 +23,12 @@ RESTARTS_MAX = 4
 """Restarts in a row (without a healthy life between) before the supervisor gives up."""
 STOP_BOUND_S = 5.0
 LINE_BYTES_MAX = 1 << 20
+"""The first line is cut here; what a child writes without line ends must not end its supervisor."""
+CHUNK_BYTES = 1 << 16
+EXIT_NOT_STARTED = 127
+"""As a shell says when there is no such program."""
+
+assert BACKOFF_FIRST_S <= BACKOFF_MAX_S
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class ManagedProcess:
         self._restart = restart
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._stop_asked = asyncio.Event()
         self._log = structlog.get_logger().bind(process=name)
         self.life = Life()
         self.ended = asyncio.Event()
@@ -82,7 +90,9 @@ class ManagedProcess:
                     self._log.error("gave_up", code=code, failures=failures, log=str(self._log_path))
                     return
                 self._log.warning("restarting", code=code, in_s=backoff_s, failures=failures)
-                await asyncio.sleep(backoff_s)
+                with contextlib.suppress(TimeoutError):
+                    # A stop must not wait for a back-off that is longer than its own bound.
+                    await asyncio.wait_for(self._stop_asked.wait(), backoff_s)
                 backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
         finally:
             self.ended.set()
@@ -94,24 +104,39 @@ class ManagedProcess:
     async def _once(self) -> int:
         self.life.starts += 1
         with self._log_path.open("ab") as sink:
-            process = await asyncio.create_subprocess_exec(
-                *self._argv,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=sink,
-                env=self._environment,
-                start_new_session=True,
-                limit=LINE_BYTES_MAX,
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._argv,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=sink,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                sink.write(f"{self._argv[0]!r} cannot be started: {error}\n".encode())
+                return EXIT_NOT_STARTED
             self._process = process
             if self._stopping:
                 process.terminate()
-            assert process.stdout is not None
-            while line := await process.stdout.readline():
-                sink.write(line)
-                sink.flush()
-                if not self.first_line.done():
-                    self.first_line.set_result(line)
-        return await process.wait()
+            try:
+                await self._pump(process, sink)
+                return await process.wait()
+            finally:
+                # Left early means cancelled: a child without a supervisor must not go on trading.
+                self._kill_group()
+
+    async def _pump(self, process: asyncio.subprocess.Process, sink: BinaryIO) -> None:
+        """Copy the output to the log until it ends, and hand out the first line."""
+        assert process.stdout is not None
+        first = b""
+        while chunk := await process.stdout.read(CHUNK_BYTES):
+            sink.write(chunk)
+            sink.flush()
+            if self.first_line.done():
+                continue
+            first += chunk
+            if b"\n" in first or len(first) >= LINE_BYTES_MAX:
+                self.first_line.set_result(first[: first.find(b"\n") + 1] or first[:LINE_BYTES_MAX])
 
     def sample_memory(self) -> None:
         """Remember the peak resident size of the living process."""
@@ -125,19 +150,27 @@ class ManagedProcess:
     async def stop(self) -> None:
         """Ask the process to end, and kill it after ``STOP_BOUND_S``."""
         self._stopping = True
+        self._stop_asked.set()
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_BOUND_S):
                 await self.ended.wait()
         except TimeoutError:
             self._log.error("killed_after_bound", bound_s=STOP_BOUND_S)
-            self._signal(signal.SIGKILL)
+            self._kill_group()
             await self.ended.wait()
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def _kill_group(self) -> None:
+        """Kill the process and what it started: a child of it that keeps the output open would be waited for."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                # The process leads a session, and therefore a group, of its own.
+                os.killpg(self.pid, signal.SIGKILL)
 
 
 def tail(path: Path, lines: int = 6) -> str:

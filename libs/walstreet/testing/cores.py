@@ -18,6 +18,7 @@ from walstreet_events import (
     ReconRequest,
     Service,
     derive_id,
+    encode,
 )
 
 POISON_EVOLVE = "poison-evolve"
@@ -178,3 +179,16 @@ class RecordingEffects:
         """Remember the recovery."""
         self.step("recover")
         self.recovered.append(replayed)
+
+
+def payloads_without_a_crash(ticks: Sequence[ClockTick]) -> list[bytes]:
+    """Return what ``DigestCore`` writes for ``ticks`` when nothing goes wrong: the plain fold, without any loop."""
+    core = DigestCore()
+    state = core.initial()
+    payloads: list[bytes] = []
+    for tick in ticks:
+        state = core.evolve(state, tick)
+        for output in core.decide(state, tick):
+            payloads.append(encode(output))
+            state = core.evolve(state, output)
+    return payloads

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import walstreet
 from walstreet.adapters.nats import LogError
-from walstreet.runtime.errors import EXIT_BROKEN, EXIT_USAGE, UsageError
+from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
 from walstreet_services.cli import replay_command, tape_command, up
 
 SERVICES = ("gateway", "features", "inference", "arbiter", "execution", "reconciler")
@@ -56,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LogError as error:
         print(f"walstreet: {error}", file=sys.stderr)
         return EXIT_BROKEN
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
     except KeyboardInterrupt:
         return 130
 

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from walstreet.domain.order import TERMINAL
 from walstreet.replay.summary import Summary
 from walstreet.replay.verify import TapeReport
 from walstreet.runtime.settings import Settings
+from walstreet_events import OrderState
 
-OPEN_STATES = ("submitting", "unknown", "working", "partially_filled", "pending_cancel", "inactive")
+OPEN_STATES = tuple(state.value for state in OrderState if state not in TERMINAL)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +54,8 @@ def broken_invariants(outcome: Outcome) -> list[str]:
         broken.append(f"the TAPE has {outcome.tape.faults_total} faults, first at {first.stream_seq}: {first.detail}")
     if outcome.dead_letters:
         broken.append(f"{outcome.dead_letters} dead letters; `walstreet tape dead --state {outcome.state}` lists them")
+    if not summary.symbols or not summary.bars_expected:
+        broken.append("the TAPE names no session: the gateway wrote no ref.session")
     broken.extend(
         f"{symbol}: {summary.bars_by_symbol[symbol]} of {summary.bars_expected} minutes accounted for"
         for symbol in summary.symbols
@@ -138,7 +143,8 @@ def print_outcome(console: Console, outcome: Outcome, report: Path) -> None:
             latency.add_row(name.removeprefix("bar_to_"), *numbers, str(int(values["samples"])))
     console.print(latency)
     for text in outcome.broken:
-        console.print(f"[red]broken:[/] {text}")
+        # The text may quote a log, and a log may hold what looks like markup.
+        console.print(f"[red]broken:[/] {escape(text)}")
     if not outcome.broken:
         console.print("[green]all invariants hold[/]")
     console.print(f"report: {report}\nstate:  {outcome.state}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -16,7 +17,7 @@ Line = tuple[str, str, Sequence[float]]
 
 
 def lines(labels: Sequence[str], series: Sequence[Line], *, unit: str, label: str) -> str:
-    """Return a line chart; every line has one value for each label.
+    """Return a line chart; every line has one value for each label, NaN where there is none.
 
     Args:
         labels: Text of the horizontal axis, one for each point.
@@ -24,8 +25,8 @@ def lines(labels: Sequence[str], series: Sequence[Line], *, unit: str, label: st
         unit: Unit of the values.
         label: What the picture shows, for readers who do not see it.
     """
-    values = [value for _, _, line in series for value in line]
-    low, high = min(values), max(values)
+    values = [value for _, _, line in series for value in line if math.isfinite(value)]
+    low, high = min(values, default=0.0), max(values, default=0.0)
     if high - low <= 0:
         low, high = low - 1.0, high + 1.0
     count = len(labels)
@@ -44,12 +45,13 @@ def lines(labels: Sequence[str], series: Sequence[Line], *, unit: str, label: st
             f"<line x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{y(value):.1f}' y2='{y(value):.1f}' stroke='var(--rule)'/>"
             f"<text x='{LEFT - 8}' y='{y(value) + 4:.1f}' text-anchor='end'>{_number(value, high - low)}</text>"
         )
-    for tick in range(LABELS + 1):
+    for tick in range(LABELS + 1 if count else 0):
         index = (count - 1) * tick // LABELS
         anchor = "end" if tick == LABELS else "start" if tick == 0 else "middle"
         parts.append(f"<text x='{x(index):.1f}' y='{HEIGHT - 8}' text-anchor='{anchor}'>{escape(labels[index])}</text>")
     for number, (name, colour, line) in enumerate(series):
-        points = " ".join(f"{x(index):.1f},{y(line[index]):.1f}" for index in range(0, count, step))
+        shown = [index for index in range(count) if index % step == 0 or index == count - 1]
+        points = " ".join(f"{x(i):.1f},{y(line[i]):.1f}" for i in shown if math.isfinite(line[i]))
         parts.append(f"<polyline fill='none' stroke='{colour}' stroke-width='1.5' points='{points}'/>")
         parts.append(
             f"<rect x='{LEFT + 140 * number}' y='3' width='10' height='10' fill='{colour}'/>"

@@ -13,9 +13,11 @@ from rich.table import Table
 
 from walstreet.replay.summary import Summary
 from walstreet.runtime.loop import Message
-from walstreet_events import ClockTick, decode
+from walstreet_events import ClockTick, EventDecodeError, decode
 
 RATE_WINDOW_S = 5.0
+RATE_SAMPLES_MAX = 256
+"""Samples of the message count, one at each drawing; more than the window ever holds."""
 ROWS_MAX = 8
 PLAIN_LINES = 20
 """Progress lines over a session when the output is no terminal."""
@@ -41,7 +43,8 @@ class SessionView:
         self._open_ns = 0
         self._close_ns = 1
         self._now_ns = 0
-        self._arrivals: deque[tuple[float, int]] = deque(maxlen=4096)
+        self._arrived = 0
+        self._samples: deque[tuple[float, int]] = deque(maxlen=RATE_SAMPLES_MAX)
         self._plain_shown = -1
 
     def begin(self, open_ns: int, close_ns: int) -> None:
@@ -57,15 +60,19 @@ class SessionView:
 
     def observe(self, message: Message) -> None:
         """Take note of one TAPE message."""
-        self._arrivals.append((time.monotonic(), len(message.payload)))
+        self._arrived += 1
         if message.subject == "clock.tick":
-            event = decode(message.payload)
+            try:
+                event = decode(message.payload)
+            except EventDecodeError:
+                # The verifier names it at the end; the view only keeps the clock it had.
+                return
             if isinstance(event, ClockTick):
                 self._now_ns = event.ts_ns
 
     def refresh(self, summary: Summary, restarts: dict[str, int]) -> None:
         """Draw the present state."""
-        done = min(1.0, max(0.0, (self._now_ns - self._open_ns) / (self._close_ns - self._open_ns)))
+        done = min(1.0, max(0.0, (self._now_ns - self._open_ns) / max(1, self._close_ns - self._open_ns)))
         if self._live is None:
             self._plain(done, summary)
             return
@@ -82,12 +89,19 @@ class SessionView:
                 highlight=False,
             )
 
+    def _rate(self, now_s: float) -> float:
+        """Return messages per second over the last ``RATE_WINDOW_S``."""
+        self._samples.append((now_s, self._arrived))
+        while self._samples[0][0] < now_s - RATE_WINDOW_S:
+            self._samples.popleft()
+        first_s, first = self._samples[0]
+        return (self._arrived - first) / (now_s - first_s) if now_s > first_s else 0.0
+
     def _table(self, summary: Summary, restarts: dict[str, int]) -> Table:
         table = Table(title=f"walstreet  {summary.session_date} {_clock(self._now_ns)} UTC", expand=True)
         for name in ("session", "verdicts", "positions"):
             table.add_column(name, ratio=1)
-        since = time.monotonic() - RATE_WINDOW_S
-        rate = sum(1 for at, _ in self._arrivals if at >= since) / RATE_WINDOW_S
+        rate = self._rate(time.monotonic())
         mode = summary.modes[-1][1] if summary.modes else "observe"
         change = summary.equity_change
         left = [

@@ -69,7 +69,7 @@ class TapeInbox:
         )
         # The subscription must be known to the server before the last sequence is asked for, or the
         # messages between the two would be neither stored history nor live.
-        await self._connection.client.flush()
+        await self._connection.barrier()
         return await last_sequence(self._connection)
 
     async def stop(self) -> None:
@@ -89,7 +89,8 @@ class TapeInbox:
         """Return the messages that can be delivered now, in order, fetching what is missing.
 
         Args:
-            upto: When given, wait until every message up to this sequence can be returned, and return no later one.
+            upto: When given, return every message up to this sequence and no later one. It must have been
+                acknowledged to somebody: a store that ends before it has lost something.
 
         Raises:
             TapeRegressedError: The stream ends before the position, or holds another message there.

@@ -290,9 +290,10 @@ async def _publish_until_known(
     for _ in range(APPEND_TRIES_MAX):
         await connection.wait_connected()
         try:
-            return await connection.client.jetstream().publish(
-                subject, payload, timeout=REQUEST_TIMEOUT_S, headers=header
-            )
+            async with connection.bounded(REQUEST_TIMEOUT_S):
+                return await connection.client.jetstream().publish(
+                    subject, payload, timeout=REQUEST_TIMEOUT_S, headers=header
+                )
         except nats.js.errors.APIError as error:
             if error.err_code == ERR_WRONG_LAST_SEQUENCE:
                 raise _StaleFenceError from error

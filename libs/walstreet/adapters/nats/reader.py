@@ -26,10 +26,11 @@ BATCH_MESSAGES = 1_000
 BATCH_BYTES_MAX = 16 << 20
 BATCH_RETRIES_MAX = 8
 BATCH_RETRY_WAIT_S = 0.25
+BATCH_BOUND_S = 30.0
 NOT_FOUND_STATUS = "404"
 END_OF_BATCH_STATUS = "204"
 SEQUENCE_HEADER = "Nats-Sequence"
-NUMBER_DIGITS_MAX = 18
+NUMBER_DIGITS_MAX = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class TapeReader:
         for _ in range(BATCH_RETRIES_MAX):
             await self._connection.wait_connected()
             try:
-                return await self._batch(first, last)
+                async with self._connection.bounded(BATCH_BOUND_S):
+                    return await self._batch(first, last)
             except (nats.errors.Error, TimeoutError, OSError, LogUnreachableError) as error:
                 failure = error
                 await asyncio.sleep(BATCH_RETRY_WAIT_S)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
-import urllib.error
 import urllib.request
 from typing import Any
 
@@ -21,6 +21,7 @@ MD_AGE_MAX_NS = 2 * DAY_NS
 DUPLICATE_WINDOW_NS = DAY_NS
 """Message ids are remembered this long; beyond it epochs and own ids protect."""
 MONITOR_TIMEOUT_S = 3.0
+MONITOR_BYTES_MAX = 1 << 20
 
 assert DUPLICATE_WINDOW_NS >= DAY_NS, "a session must fit into the deduplication window"
 
@@ -139,7 +140,7 @@ async def require_durable(monitor_url: str) -> dict[str, Any]:
     url = f"{monitor_url.rstrip('/')}/jsz"
     try:
         report = await asyncio.to_thread(_get_json, url)
-    except (OSError, urllib.error.URLError, json.JSONDecodeError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise NotDurableError(
             f"the NATS server's monitor at {url} gives no report ({error}), so nobody can tell that it syncs before "
             "it acknowledges; set log.monitor_url to its http port"
@@ -158,5 +159,7 @@ def _get_json(url: str) -> dict[str, Any]:
     if not url.startswith(("http://", "https://")):
         raise OSError(f"monitor address {url!r} is no http(s) address")
     with urllib.request.urlopen(url, timeout=MONITOR_TIMEOUT_S) as reply:  # noqa: S310 - the scheme is checked above
-        body: dict[str, Any] = json.loads(reply.read())
+        body = json.loads(reply.read(MONITOR_BYTES_MAX))
+    if not isinstance(body, dict):
+        raise ValueError(f"a {type(body).__name__} instead of an object")  # noqa: TRY004 - the content is wrong, not a type
     return body

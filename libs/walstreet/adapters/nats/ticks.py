@@ -85,7 +85,7 @@ class TickSubscriber:
         self._subscription = await self._connection.client.subscribe(
             subject, cb=self._on_message, pending_msgs_limit=UNSENT_MAX, pending_bytes_limit=64 << 20
         )
-        await self._connection.client.flush()
+        await self._connection.barrier()
 
     async def stop(self) -> None:
         """End the subscription."""

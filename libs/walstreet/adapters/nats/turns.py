@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from walstreet.adapters.nats.connection import Connection
-from walstreet_events.subjects import Service, reads
+from walstreet_events.subjects import Service, reads, write_patterns
 
 GRANT_REPEAT_S = 0.5
 ALWAYS: tuple[Service, ...] = (Service.GATEWAY, Service.EXECUTION)
@@ -59,7 +59,7 @@ class ServiceTurns:
         self._subscription = await self._connection.client.subscribe(
             f"turn.grant.{self._service.value}", cb=self._on_grant
         )
-        await self._connection.client.flush()
+        await self._connection.barrier()
         await self.announce()
 
     async def announce(self) -> None:
@@ -115,7 +115,7 @@ class TurnMaster:
         """Subscribe to readiness and results."""
         await self._connection.client.subscribe("turn.done.*", cb=self._on_done)
         await self._connection.client.subscribe("turn.ready.*", cb=self._on_ready)
-        await self._connection.client.flush()
+        await self._connection.barrier()
 
     async def wait_ready(self, services: Sequence[str]) -> None:
         """Return when every service has announced itself; the caller bounds the wait."""
@@ -132,30 +132,40 @@ class TurnMaster:
         self._last_seq = max(self._last_seq, upto)
         if not (who in self._pending or who in ALWAYS or final):
             return self._last_seq
-        done = await self._exchange(who, Grant(step=step, now_ns=now_ns, upto=self._last_seq, final=final))
+        done, repeated = await self._exchange(who, Grant(step=step, now_ns=now_ns, upto=self._last_seq, final=final))
         self._pending.discard(who)
         self._last_seq = max(self._last_seq, done.last_seq)
-        for subject in done.subjects:
+        # An earlier life may have appended in this turn and died before it could say what. Whoever could have
+        # something to read gets a turn then; a turn without input changes nothing.
+        subjects = (*done.subjects, *write_patterns(who)) if repeated else done.subjects
+        for subject in subjects:
             for other in Service:
                 if other is not who and reads(other, subject):
                     self._pending.add(other)
         return self._last_seq
 
-    async def _exchange(self, who: Service, grant: Grant) -> Done:
+    async def _exchange(self, who: Service, grant: Grant) -> tuple[Done, bool]:
+        """Grant until the turn is done; return its report and whether the grant had to be repeated."""
         payload = msgspec.msgpack.encode(grant)
         subject = f"turn.grant.{who.value}"
+        repeated = False
         self._ready.discard(who.value)
-        await self._connection.wait_connected()
-        await self._connection.client.publish(subject, payload)
+        await self._publish(subject, payload)
         while True:
             done = await self._next_done()
             if done is not None and done.service == who.value and done.step == grant.step:
-                return done
+                return done, repeated
             if who.value in self._ready:
                 # It announced itself anew: it was restarted in its turn, or the grant was lost.
                 self._ready.discard(who.value)
-                await self._connection.wait_connected()
-                await self._connection.client.publish(subject, payload)
+                repeated = True
+                await self._publish(subject, payload)
+
+    async def _publish(self, subject: str, payload: bytes) -> None:
+        await self._connection.wait_connected()
+        # A grant that is lost is sent again when the service announces that it still waits.
+        with contextlib.suppress(nats.errors.Error):
+            await self._connection.client.publish(subject, payload)
 
     async def _next_done(self) -> Done | None:
         try:

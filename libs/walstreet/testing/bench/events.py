@@ -32,8 +32,8 @@ SYMBOL_COUNT: Final = 20
 HORIZONS_MINUTES: Final = (5, 10, 15, 30, 60)
 DECISION_COLUMNS: Final = 24
 """Columns per symbol of a decision record; what the arbiter writes is of this size."""
-CALLS: Final = 50
-QUICK_ROUNDS: Final = 25
+CALLS: Final = 20
+QUICK_ROUNDS: Final = 15
 FULL_ROUNDS: Final = 200
 WARM_UP_ROUNDS: Final = 5
 JSON_TARGET: Final = 5.0

@@ -20,6 +20,7 @@ from walstreet.testing.bench.numpy_peers import (
     LAGS_BARS,
     PLANES,
     WINDOWS_BARS,
+    MissingAwareNumpyFeatures,
     NumpyFeatures,
     numpy_blend,
     numpy_simplex,
@@ -34,6 +35,8 @@ SEED: Final = 20_240_607
 WARM_UP_RUNS: Final = 100
 QUICK_RUNS: Final = 300
 FULL_RUNS: Final = 3_000
+MISSING_SHARE: Final = 0.02
+"""Share of missing bars in the rows whose peer can handle them, as the kernels do; the other peer cannot."""
 POLARS_RUNS: Final = 9
 POLARS_SYMBOLS: Final = 500
 
@@ -67,7 +70,9 @@ def kernel_rows(runs: int) -> list[Row]:
     """Measure the kernels against NumPy."""
     return [
         _feature_row(500, runs),
+        _feature_row(500, runs, missing_share=MISSING_SHARE),
         _feature_row(20, runs),
+        _feature_row(20, runs, missing_share=MISSING_SHARE),
         _simplex_row(20, runs),
         _simplex_row(500, runs),
         _blend_row(20, 20, runs),
@@ -118,9 +123,16 @@ def _kernel_row(name: str, size: str, target: float, times: FloatArray, peer: st
     return make_row(name=name, size=size, unit="us", samples=times[0], peer=peer, peer_samples=times[1], target=target)
 
 
-def _feature_row(symbol_count: int, runs: int) -> Row:
+def _feature_row(symbol_count: int, runs: int, *, missing_share: float = 0.0) -> Row:
     prices = _prices(runs + WARM_UP_RUNS, symbol_count)
-    native, peer = NativeFeatures.create(symbol_count), NumpyFeatures(symbol_count=symbol_count)
+    peer = NumpyFeatures(symbol_count=symbol_count)
+    if missing_share:
+        missing = np.random.default_rng(SEED).random(prices.shape) < missing_share
+        # The peer needs a complete first bar; the results are compared on the last.
+        missing[[0, -1]] = False
+        prices[missing] = np.nan
+        peer = MissingAwareNumpyFeatures(symbol_count=symbol_count)
+    native = NativeFeatures.create(symbol_count)
     with np.errstate(all="ignore"):
         times = interleaved_us(
             (lambda bar: native.update(prices[bar]), lambda bar: peer.update(prices[bar])),
@@ -128,7 +140,8 @@ def _feature_row(symbol_count: int, runs: int) -> Row:
             warm_up=WARM_UP_RUNS,
         )
     np.testing.assert_allclose(native.features(), peer.features(), rtol=1e-6, atol=1e-9)
-    return _kernel_row("feature update", f"{symbol_count} symbols x {FEATURE_COUNT} features", FEATURE_TARGET, times)
+    name = "feature update, bars missing" if missing_share else "feature update"
+    return _kernel_row(name, f"{symbol_count} symbols x {FEATURE_COUNT} features", FEATURE_TARGET, times)
 
 
 def _simplex_row(value_count: int, runs: int) -> Row:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from time import perf_counter_ns
+from collections.abc import Coroutine
 from typing import Any, Final
 
 import msgspec
@@ -14,16 +13,17 @@ import uvloop
 from numpy.typing import NDArray
 
 from walstreet.adapters.clock import WallClock
-from walstreet.adapters.nats import Connection, TapeJournal, TapeReader, TickPublisher, TickSubscriber
+from walstreet.adapters.nats import Connection, TapeJournal, TapeReader
 from walstreet.adapters.nats.journal import ChainHead
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
 from walstreet.testing.bench.events import feature_block
+from walstreet.testing.bench.log_ticks import expect, tick_rows
 from walstreet.testing.bench.row import BenchError, Row, Setup, budget_row, make_row
-from walstreet.testing.bench.timing import NANOS_PER_MICRO, NANOS_PER_SECOND, collector_off
+from walstreet.testing.bench.timing import interleaved_async_rates, interleaved_async_us
 from walstreet.testing.events_base import clock_tick
 from walstreet.testing.log_server import LogServer
-from walstreet_events import AnyEvent, Quote, Service, decode, derive_id, encode, subject_of
+from walstreet_events import AnyEvent, Service, decode, derive_id, encode, subject_of
 from walstreet_events.subjects import Stream
 
 FloatArray = NDArray[np.float64]
@@ -36,7 +36,6 @@ BENCH_STREAM_BYTES_MAX: Final = 1 << 28
 BENCH_MEMORY_BYTES_MAX: Final = 48 << 20
 
 APPEND_WARM_UP: Final = 50
-APPEND_BLOCK: Final = 10
 APPENDS_QUICK: Final = 400
 APPENDS_FULL: Final = 3_000
 LARGE_SYMBOLS: Final = 20
@@ -47,27 +46,16 @@ SYNCED_TARGET: Final = 0.7
 MEMORY_TARGET: Final = 0.2
 """The peer's append survives nothing: it is the round trip that durability is added to."""
 
-READ_MESSAGES_QUICK: Final = 3_000
+READ_MESSAGES_QUICK: Final = 2_000
 READ_MESSAGES_FULL: Final = 20_000
-READ_ROUNDS_QUICK: Final = 5
+READ_ROUNDS_QUICK: Final = 3
 READ_ROUNDS_FULL: Final = 9
 READ_TIMEOUT_S: Final = 60.0
 READ_RATE_MIN: Final = 100_000.0
 READ_TARGET: Final = 1.0
 
-TICKS_QUICK: Final = 5_000
-TICKS_FULL: Final = 20_000
-TICK_ROUNDS_QUICK: Final = 5
-TICK_ROUNDS_FULL: Final = 9
-TICK_RATE_MIN: Final = 5_000.0
-TICK_TARGET: Final = 0.7
-"""The peer's ticks are neither captured nor numbered nor typed."""
-TICK_TIMEOUT_S: Final = 60.0
-TICK_POLL_S: Final = 0.0005
-CAPTURE_POLL_S: Final = 0.05
 
 assert APPENDS_QUICK <= READ_MESSAGES_QUICK
-assert TICKS_FULL < 50_000, "a round must fit into the queues of publisher and subscriber"
 
 
 def log_rows(setup: Setup) -> list[Row]:
@@ -119,10 +107,8 @@ async def _measure(setup: Setup) -> list[Row]:
         read = await _read_rows(admin, rounds)
         large = feature_block(LARGE_SYMBOLS, LARGE_FEATURES)
         rows += await _append_rows(admin, blocks, large, appends)
-        ticks = setup.pick(quick=TICKS_QUICK, full=TICKS_FULL)
-        tick_rounds = setup.pick(quick=TICK_ROUNDS_QUICK, full=TICK_ROUNDS_FULL)
         execution = await log.connect(Service.EXECUTION.value)
-        return [*rows, *read, *await _tick_rows(admin, gateway, execution, ticks, tick_rounds)]
+        return [*rows, *read, *await tick_rows(setup, admin, gateway, execution)]
 
 
 async def _declare_peers(admin: Connection) -> None:
@@ -145,13 +131,13 @@ async def _append_rows(admin: Connection, journal: TapeJournal, example: AnyEven
     async def append(run: int) -> object:
         return await journal.append(_numbered(example, run), through=0)
 
-    async def synced(run: int) -> object:
+    async def synced(_: int) -> object:
         return await raw.publish(SYNCED_SUBJECT, payload)
 
-    async def memory(run: int) -> object:
+    async def memory(_: int) -> object:
         return await raw.publish(MEMORY_SUBJECT, payload)
 
-    times = await _interleaved_async_us((append, synced, memory), runs=runs, warm_up=APPEND_WARM_UP)
+    times = await interleaved_async_us((append, synced, memory), runs=runs, warm_up=APPEND_WARM_UP)
     size = f"{len(payload):,} bytes"
     return [
         make_row(
@@ -174,21 +160,6 @@ def _numbered(example: AnyEvent, run: int) -> AnyEvent:
     return msgspec.structs.replace(example, id=derive_id("bench", subject_of(example), run))
 
 
-async def _interleaved_async_us(
-    works: tuple[Callable[[int], Awaitable[object]], ...], *, runs: int, warm_up: int
-) -> FloatArray:
-    whole = runs + warm_up
-    times = np.empty((len(works), whole))
-    with collector_off():
-        for start in range(0, whole, APPEND_BLOCK):
-            for side, work in enumerate(works):
-                for run in range(start, min(start + APPEND_BLOCK, whole)):
-                    start_ns = perf_counter_ns()
-                    await work(run)
-                    times[side, run] = perf_counter_ns() - start_ns
-    return times[:, warm_up:] / NANOS_PER_MICRO
-
-
 async def _fill(journal: TapeJournal, example: AnyEvent, done: int, wanted: int) -> None:
     for run in range(done + APPEND_WARM_UP, wanted):
         await journal.append(_numbered(example, run), through=0)
@@ -205,9 +176,9 @@ async def _read_rows(admin: Connection, rounds: int) -> list[Row]:
         async for message in TapeReader(admin).range(1, last):
             decode(message.payload)
             found += 1
-        _expect(found, last, "TapeReader")
+        expect(found, last, "TapeReader")
 
-    rates = await _interleaved_async_rates((ours, lambda: _ordered_consumer(admin, last)), count=last, rounds=rounds)
+    rates = await interleaved_async_rates((ours, lambda: _ordered_consumer(admin, last)), count=last, rounds=rounds)
     size = f"{last:,} messages, decoded"
     mine = rates[0]
     return [
@@ -253,127 +224,3 @@ async def _ordered_consumer(admin: Connection, last: int) -> None:
         raise BenchError(f"nats-py's ordered consumer gave {found} of {last} messages") from error
     finally:
         await subscription.unsubscribe()
-
-
-async def _interleaved_async_rates(
-    works: tuple[Callable[[], Awaitable[None]], ...], *, count: int, rounds: int
-) -> FloatArray:
-    """Return items per second ``(len(works), rounds)`` of works that handle ``count`` items each; one warm-up."""
-    rates = np.empty((len(works), rounds + 1))
-    for turn in range(rounds + 1):
-        for side, work in enumerate(works):
-            with collector_off():
-                start_ns = perf_counter_ns()
-                await work()
-                rates[side, turn] = count * NANOS_PER_SECOND / (perf_counter_ns() - start_ns)
-    return rates[:, 1:]
-
-
-# ------------------------------------------------------------------------------------------------ ticks
-
-
-async def _tick_rows(
-    admin: Connection, gateway: Connection, execution: Connection, ticks: int, rounds: int
-) -> list[Row]:
-    seen = 0
-
-    def on_tick(_: object) -> None:
-        nonlocal seen
-        seen += 1
-
-    publisher, subscriber = TickPublisher(gateway), TickSubscriber(execution, on_tick)
-    await subscriber.start()
-    quotes = iter(range(1, ticks * (rounds + 1) + 1))
-
-    async def captured() -> None:
-        wanted = seen + ticks
-        for _ in range(ticks):
-            publisher.publish(_quote(next(quotes)))
-        await publisher.flush()
-        await _until(lambda: seen >= wanted, f"{ticks} captured ticks")
-
-    rates = await _interleaved_async_rates((captured, await _plain_publisher(admin, ticks)), count=ticks, rounds=rounds)
-    _expect(publisher.dropped + subscriber.missed + subscriber.malformed, 0, "lost ticks")
-    await _expect_captured(admin, ticks * (rounds + 1))
-    await subscriber.stop()
-    size = f"{ticks:,} quotes, 1 process"
-    mine = rates[0]
-    return [
-        make_row(
-            name="captured ticks",
-            size=size,
-            unit="ticks/s",
-            samples=mine,
-            peer="nats-py core, not kept",
-            peer_samples=rates[1],
-            target=TICK_TARGET,
-        ),
-        budget_row(
-            name="captured ticks",
-            size=size,
-            unit="ticks/s",
-            median=float(np.median(mine)),
-            p99=float(np.percentile(mine, 1)),
-            budget=TICK_RATE_MIN,
-        ),
-    ]
-
-
-async def _plain_publisher(admin: Connection, ticks: int) -> Callable[[], Awaitable[None]]:
-    """Return the peer: the same bytes as plain core messages that nobody keeps or counts."""
-    found = 0
-    payload = encode(_quote(1))
-
-    async def on_message(_: Any) -> None:
-        nonlocal found
-        found += 1
-
-    await admin.client.subscribe("bench.plain", cb=on_message, pending_msgs_limit=2 * ticks)
-    await admin.client.flush()
-
-    async def plain() -> None:
-        wanted = found + ticks
-        for number in range(ticks):
-            await admin.client.publish("bench.plain", payload)
-            if number % 256 == 0:
-                await asyncio.sleep(0)
-        await _until(lambda: found >= wanted, f"{ticks} plain messages")
-
-    return plain
-
-
-def _quote(seq: int) -> Quote:
-    return Quote(
-        seq=seq,
-        ts_ns=1_795_185_000_000_000_000 + seq,
-        symbol="AAA",
-        bid_nano=100_240_000_000,
-        ask_nano=100_260_000_000,
-        bid_size_micro=300_000_000,
-        ask_size_micro=200_000_000,
-    )
-
-
-async def _until(condition: Callable[[], bool], what: str) -> None:
-    try:
-        async with asyncio.timeout(TICK_TIMEOUT_S):
-            while not condition():  # noqa: ASYNC110 - a callback that set an event would be part of what is measured
-                await asyncio.sleep(TICK_POLL_S)
-    except TimeoutError as error:
-        raise BenchError(f"{what} did not all arrive in {TICK_TIMEOUT_S:.0f} s: some were lost") from error
-
-
-async def _expect_captured(admin: Connection, wanted: int) -> None:
-    """Check that MD holds every tick; capture may trail its readers a little."""
-    stored = 0
-    try:
-        async with asyncio.timeout(TICK_TIMEOUT_S):
-            while (stored := await last_sequence(admin, Stream.MD)) < wanted:
-                await asyncio.sleep(CAPTURE_POLL_S)
-    except TimeoutError:
-        _expect(stored, wanted, "MD")
-
-
-def _expect(found: int, wanted: int, what: str) -> None:
-    if found != wanted:
-        raise BenchError(f"{what}: {found} instead of {wanted}")

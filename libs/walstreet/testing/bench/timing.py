@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter_ns
 
@@ -16,6 +16,7 @@ Work = Callable[[int], object]
 NANOS_PER_MICRO = 1_000.0
 NANOS_PER_SECOND = 1_000_000_000.0
 BLOCK_RUNS = 20
+ASYNC_BLOCK_RUNS = 10
 NOISE_SAMPLES = 400
 NOISE_LOOP = 4_000
 
@@ -66,6 +67,36 @@ def interleaved_rates(works: Sequence[Callable[[], object]], *, calls: int, roun
                     work()
                 rates[side, turn] = calls * NANOS_PER_SECOND / (perf_counter_ns() - start_ns)
     return rates[:, warm_up:]
+
+
+async def interleaved_async_us(
+    works: tuple[Callable[[int], Awaitable[object]], ...], *, runs: int, warm_up: int
+) -> FloatArray:
+    """Return the times ``(len(works), runs)`` in microseconds of awaited calls, the sides in turn."""
+    whole = runs + warm_up
+    times = np.empty((len(works), whole))
+    with collector_off():
+        for start in range(0, whole, ASYNC_BLOCK_RUNS):
+            for side, work in enumerate(works):
+                for run in range(start, min(start + ASYNC_BLOCK_RUNS, whole)):
+                    start_ns = perf_counter_ns()
+                    await work(run)
+                    times[side, run] = perf_counter_ns() - start_ns
+    return times[:, warm_up:] / NANOS_PER_MICRO
+
+
+async def interleaved_async_rates(
+    works: tuple[Callable[[], Awaitable[None]], ...], *, count: int, rounds: int
+) -> FloatArray:
+    """Return items per second ``(len(works), rounds)`` of works that handle ``count`` items each; one warm-up."""
+    rates = np.empty((len(works), rounds + 1))
+    for turn in range(rounds + 1):
+        for side, work in enumerate(works):
+            with collector_off():
+                start_ns = perf_counter_ns()
+                await work()
+                rates[side, turn] = count * NANOS_PER_SECOND / (perf_counter_ns() - start_ns)
+    return rates[:, 1:]
 
 
 def noise_ratio() -> float:
