@@ -103,6 +103,9 @@ class ModeRequest(Event, frozen=True, tag="mode_request.v1"):
     service: str
     mode: Mode
     reason: str
+    topic: str = ""
+    """What the request is about. A service's requests on different topics stand beside each other, so that clean
+    books do not withdraw what a broken chain asked for."""
 
 
 class OperatorCommand(Event, frozen=True, tag="operator_command.v1"):

@@ -68,7 +68,7 @@ class ModeMemory:
     panic: bool = False
     resumed: bool = False
     requests: dict[str, tuple[Mode, str]] = field(default_factory=dict)
-    """Standing request per service."""
+    """Standing request per service, or per service and topic."""
 
 
 def rank(mode: Mode) -> int:
@@ -95,8 +95,9 @@ def standing_causes(memory: ModeMemory) -> list[Cause]:
 
 
 def note_request(memory: ModeMemory, request: ModeRequest) -> None:
-    """Let ``request`` replace what its service asked for before; LIVE withdraws it."""
-    _set_request(memory, request.service, request.mode, request.reason)
+    """Let ``request`` replace what its service asked for before on the same topic; LIVE withdraws it."""
+    source = f"{request.service}_{request.topic}" if request.topic else request.service
+    _set_request(memory, source, request.mode, request.reason)
 
 
 def note_command(memory: ModeMemory, command: OperatorCommand) -> None:
@@ -121,11 +122,11 @@ def note_command(memory: ModeMemory, command: OperatorCommand) -> None:
         _set_request(memory, OPERATOR, Mode(text), command.arguments.get("reason", "command"))
 
 
-def _set_request(memory: ModeMemory, service: str, mode: Mode, reason: str) -> None:
+def _set_request(memory: ModeMemory, source: str, mode: Mode, reason: str) -> None:
     if mode is Mode.LIVE:
-        memory.requests.pop(service, None)
+        memory.requests.pop(source, None)
     else:
-        memory.requests[service] = (mode, reason)
+        memory.requests[source] = (mode, reason)
     if mode is Mode.EMERGENCY:
         memory.resumed = False
 

@@ -496,6 +496,7 @@ class ServiceLoop(Generic[StateT]):
                 ts_ns=0,
                 service=self._service.value,
                 mode=Mode.OBSERVE,
+                topic="chain",
                 reason=f"chain_broken at {fault.stream_seq}: {fault.kind} of {fault.producer}",
             )
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -75,15 +74,6 @@ def folder(tmp_path: Path) -> Path:
     """Return a data folder with one symbol of two sessions."""
     write_minutes(tmp_path, "AAA", minute_frame([date(2019, 2, 12), DAY]))
     return tmp_path
-
-
-@pytest.fixture
-def real_data() -> Path:
-    """Return the shared data folder, or skip."""
-    value = os.environ.get("WALSTREET_DATA")
-    if not value or not Path(value).is_dir():
-        pytest.skip("WALSTREET_DATA names no folder with the shared market data")
-    return Path(value)
 
 
 def test_the_steps_repeat_and_their_volume_accumulates(folder: Path) -> None:
@@ -302,15 +292,15 @@ def test_late_first_bar_and_gaps(tmp_path: Path) -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize("step_ns", [10**9, 15 * 10**9])
-def test_real_minutes_are_reproduced_exactly(real_data: Path, step_ns: int) -> None:
+def test_real_minutes_are_reproduced_exactly(market_data: Path, step_ns: int) -> None:
     """Re-aggregated steps equal the vendor's rows of 2019-02-13 in every minute of every symbol."""
-    market = RecordedMarket(real_data, DAY, REAL_SYMBOLS, seed=5, step_ns=step_ns)
+    market = RecordedMarket(market_data, DAY, REAL_SYMBOLS, seed=5, step_ns=step_ns)
     session, steps = market.session, 60 * 10**9 // step_ns
     table = [market.step(index) for index in range(market.steps_count)]
     price = np.stack([step.trade_nano for step in table]).reshape(390, steps, -1)
     size = np.stack([step.trade_size_micro for step in table]).reshape(390, steps, -1)
     for index, symbol in enumerate(REAL_SYMBOLS):
-        frame = pl.read_parquet(real_data / "minute" / f"{symbol}.parquet")
+        frame = pl.read_parquet(market_data / "minute" / f"{symbol}.parquet")
         start_ns = frame["ts"].dt.epoch("ns").to_numpy()
         rows = frame.filter((start_ns >= session.open_ns) & (start_ns < session.close_ns)).to_dicts()
         expected = {(round(row["ts"].timestamp()) * 10**9 - session.open_ns) // MINUTE_NS: row for row in rows}
@@ -325,9 +315,9 @@ def test_real_minutes_are_reproduced_exactly(real_data: Path, step_ns: int) -> N
 
 
 @pytest.mark.data
-def test_real_spreads_and_history_are_plausible(real_data: Path) -> None:
+def test_real_spreads_and_history_are_plausible(market_data: Path) -> None:
     """SPY is a cent wide, AMZN much wider, and daily history reaches back for years without the future."""
-    market = RecordedMarket(real_data, DAY, REAL_SYMBOLS, seed=5, step_ns=STEP_NS)
+    market = RecordedMarket(market_data, DAY, REAL_SYMBOLS, seed=5, step_ns=STEP_NS)
     width = np.mean([(step.ask_nano - step.bid_nano) / 1e7 for step in map(market.step, range(2_000, 4_000))], axis=0)
     assert width[REAL_SYMBOLS.index("SPY")] < 1.1
     assert 5.0 < width[REAL_SYMBOLS.index("AMZN")] < 80.0
@@ -340,8 +330,8 @@ def test_real_spreads_and_history_are_plausible(real_data: Path) -> None:
 
 
 @pytest.mark.data
-def test_real_half_day_is_played(real_data: Path) -> None:
+def test_real_half_day_is_played(market_data: Path) -> None:
     """Christmas Eve of 2019 has 210 minutes."""
-    market = RecordedMarket(real_data, date(2019, 12, 24), ("SPY", "TLT"), seed=5, step_ns=STEP_NS)
+    market = RecordedMarket(market_data, date(2019, 12, 24), ("SPY", "TLT"), seed=5, step_ns=STEP_NS)
     assert market.steps_count == 210 * 12
     assert market.step(market.steps_count - 1).ts_ns == market.session.close_ns
