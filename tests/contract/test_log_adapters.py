@@ -86,10 +86,12 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 
 
 def with_reason(event: ModeRequest, reason: str) -> ModeRequest:
+    """Return the event with another text."""
     return msgspec.structs.replace(event, reason=reason)
 
 
 def faults(messages: list[RawMessage]) -> list[str]:
+    """Return the kinds of the chain faults in stream order."""
     verifier = ChainVerifier()
     found = [
         verifier.check(stream_seq=m.seq, subject=m.subject, headers=m.headers, payload=m.payload) for m in messages
@@ -108,7 +110,11 @@ async def test_appends_are_numbered_chained_and_readable(bench: Bench) -> None:
     assert decode(messages[3].payload) == clock_tick(3)
     assert messages[3].subject == "clock.tick"
     assert messages[3].producer == "gateway"
-    assert (messages[3].number(names.EPOCH), messages[3].number(names.SEQ), messages[3].number(names.THROUGH)) == (1, 4, 3)
+    assert (messages[3].number(names.EPOCH), messages[3].number(names.SEQ), messages[3].number(names.THROUGH)) == (
+        1,
+        4,
+        3,
+    )
 
 
 async def test_the_inbox_delivers_in_order_and_each_once(bench: Bench) -> None:
@@ -161,7 +167,9 @@ async def test_a_zombie_is_fenced_at_its_next_append(bench: Bench) -> None:
     zombie = await bench.life(Service.ARBITER)
     await zombie.journal.append(mode_request(1, service=Service.ARBITER), through=0)
     newer = await bench.life(Service.ARBITER)
-    with pytest.raises(FencedError, match=r"arbiter epoch 1 is fenced off at mode\.request\.arbiter.*only one instance"):
+    with pytest.raises(
+        FencedError, match=r"arbiter epoch 1 is fenced off at mode\.request\.arbiter.*only one instance"
+    ):
         await zombie.journal.append(mode_request(2, service=Service.ARBITER), through=0)
     await newer.journal.append(mode_request(3, service=Service.ARBITER), through=0)
     messages = await bench.stored()
@@ -226,7 +234,9 @@ async def test_a_message_that_is_too_large_is_refused(bench: Bench) -> None:
     room = PAYLOAD_BYTES_MAX - len(encode(with_reason(event, ""))) - 4
     largest = with_reason(event, "x" * room)
     assert len(encode(largest)) == PAYLOAD_BYTES_MAX
-    with pytest.raises(AppendRefusedError, match=rf"has {PAYLOAD_BYTES_MAX + 1} bytes, the log takes {PAYLOAD_BYTES_MAX}"):
+    with pytest.raises(
+        AppendRefusedError, match=rf"has {PAYLOAD_BYTES_MAX + 1} bytes, the log takes {PAYLOAD_BYTES_MAX}"
+    ):
         await log.journal.append(with_reason(event, "x" * (room + 1)), through=0)
     assert await log.journal.append(largest, through=0) == 2
     await log.journal.append(mode_request(2, service=Service.ARBITER), through=0)
@@ -241,7 +251,9 @@ async def test_dead_letters_are_kept_whole_and_once(bench: Bench) -> None:
         await log.dead.keep(**kept, payload=payload)
     letters = await bench.letters()
     assert [letter.payload for letter in letters] == [b"one", b"two", b"x" * PAYLOAD_BYTES_MAX]
-    assert {(letter.service, letter.reason, letter.stream_seq) for letter in letters} == {("features", "core_failed", 7)}
+    assert {(letter.service, letter.reason, letter.stream_seq) for letter in letters} == {
+        ("features", "core_failed", 7)
+    }
     assert await bench.stored() == [m for m in await bench.stored() if m.subject == "epoch.features"]
 
 

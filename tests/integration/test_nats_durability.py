@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from walstreet.adapters.nats import connection as connection_module
 from walstreet.adapters.nats.connection import Connection, ConnectOptions
 from walstreet.adapters.nats.errors import AppendRefusedError, LogUnreachableError, NotDurableError
 from walstreet.adapters.nats.server import ADMIN, EmbeddedServer, find_binary
@@ -136,7 +137,9 @@ async def test_a_tape_that_means_something_else_is_refused(server: LogServer, ke
 async def test_declaring_again_changes_nothing(server: LogServer) -> None:
     """Streams are declared at each start; existing ones of the same meaning are left as they are."""
     admin = await server.connect(ADMIN)
-    before = [(await admin.api(f"STREAM.INFO.{c['name']}", {}))["config"] for c in (TAPE_CONFIG, DEAD_CONFIG, MD_CONFIG)]
+    before = [
+        (await admin.api(f"STREAM.INFO.{c['name']}", {}))["config"] for c in (TAPE_CONFIG, DEAD_CONFIG, MD_CONFIG)
+    ]
     await declare_streams(admin)
     await server.restart()
     again = await server.connect(ADMIN)
@@ -164,8 +167,9 @@ async def test_a_server_that_cannot_start_shows_the_end_of_its_log(tmp_path: Pat
         await broken.start()
 
 
-async def test_nobody_at_the_address_is_told_with_the_remedy() -> None:
+async def test_nobody_at_the_address_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing server is one line with address, user and what to start."""
+    monkeypatch.setattr(connection_module, "CONNECT_TIMEOUT_S", 1.0)
     connection = Connection(ConnectOptions(url=f"nats://127.0.0.1:{free_port()}", user="features"))
     with pytest.raises(LogUnreachableError, match=r"no NATS server answers 'features' at nats://.*`walstreet up`"):
         await connection.open()
@@ -174,5 +178,7 @@ async def test_nobody_at_the_address_is_told_with_the_remedy() -> None:
 async def test_a_missing_password_file_is_told(server: LogServer, tmp_path: Path) -> None:
     """A password file that cannot be read is named with the setting that points to it."""
     options = ConnectOptions(url=server.server.url, user="features", password_file=str(tmp_path / "none"))
-    with pytest.raises(LogUnreachableError, match=r"none' of NATS user 'features' cannot be read.*log\.credentials_dir"):
+    with pytest.raises(
+        LogUnreachableError, match=r"none' of NATS user 'features' cannot be read.*log\.credentials_dir"
+    ):
         await Connection(options).open()

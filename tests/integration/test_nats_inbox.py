@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from walstreet.adapters.nats import connection as connection_module
 from walstreet.adapters.nats import inbox as inbox_module
 from walstreet.adapters.nats import reader as reader_module
 from walstreet.adapters.nats.connection import Connection
@@ -23,8 +24,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[LogServer]:
-    """Give a fresh server."""
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LogServer]:
+    """Give a fresh server, to which connections come back quickly."""
+    monkeypatch.setattr(connection_module, "RECONNECT_WAIT_S", 0.1)
     async with LogServer() as running:
         yield running
 
@@ -35,11 +37,18 @@ async def write(connection: Connection, first: int, last: int) -> None:
     for number in range(first, last + 1):
         await connection.client.publish("clock.tick", str(number).encode())
     async with asyncio.timeout(20):
-        while await last_sequence(connection) < before + last - first + 1:
+        while await last_sequence(connection) < before + last - first + 1:  # noqa: ASYNC110 - a question each time
             await asyncio.sleep(0.01)
 
 
+async def read_on(inbox: TapeInbox) -> None:
+    """Read until it fails."""
+    while True:
+        await inbox.take()
+
+
 def numbers(messages: list[RawMessage]) -> list[int]:
+    """Return the numbers that ``write`` put into the messages."""
     return [int(m.payload) for m in messages]
 
 
@@ -62,7 +71,11 @@ async def test_headers_of_the_writer_cannot_end_a_batch(server: LogServer) -> No
     """A stored message with a header that looks like the server's answer hides nothing behind it."""
     features, admin = await server.connect("features"), await server.connect(ADMIN)
     await write(admin, 1, 2)
-    for number, header in ((3, {"Status": "404"}), (4, {"Status": "204"}), (5, {"Nats-Sequence": "1", "Nats-Subject": "x"})):
+    for number, header in (
+        (3, {"Status": "404"}),
+        (4, {"Status": "204"}),
+        (5, {"Nats-Sequence": "1", "Nats-Subject": "x"}),
+    ):
         await admin.client.publish("clock.tick", str(number).encode(), headers=header)
     await write(admin, 6, 6)
     messages = [m async for m in TapeReader(features).range(1, 6)]
@@ -201,9 +214,7 @@ async def test_a_store_with_another_past_is_told(
     if rewritten:
         await write(admin, 100, 100 + rewritten)
     with pytest.raises(TapeRegressedError, match="lost acknowledged messages"):
-        async with asyncio.timeout(10):
-            while True:
-                await inbox.take()
+        await asyncio.wait_for(read_on(inbox), 10)
 
 
 async def test_a_turn_beyond_the_end_of_the_store_is_told(server: LogServer, monkeypatch: pytest.MonkeyPatch) -> None:

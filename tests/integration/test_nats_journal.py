@@ -17,20 +17,22 @@ from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import TAPE_CONFIG, last_sequence
 from walstreet.runtime.chain import ChainVerifier
 from walstreet.testing.cores import clock_tick, mode_request
-from walstreet.testing.log_server import LogServer, until_reconnected
+from walstreet.testing.log_server import LogServer, until, until_reconnected
 from walstreet_events import Service
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[LogServer]:
-    """Give a fresh server."""
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LogServer]:
+    """Give a fresh server, to which connections come back quickly."""
+    monkeypatch.setattr(connection_module, "RECONNECT_WAIT_S", 0.1)
     async with LogServer() as running:
         yield running
 
 
 async def arbiter(server: LogServer) -> NatsLog:
+    """Return an open log of the arbiter in its first epoch."""
     log = server.log(Service.ARBITER)
     await log.open()
     await log.journal.begin_epoch(ChainHead(), epoch_seq=0, ts_ns=0, config_hash="")
@@ -38,15 +40,32 @@ async def arbiter(server: LogServer) -> NatsLog:
 
 
 def request(number: int) -> object:
+    """Return a small event of the arbiter."""
     return mode_request(number, service=Service.ARBITER)
 
 
 async def tape(server: LogServer) -> list[RawMessage]:
+    """Return the whole TAPE."""
     admin = await server.connect(ADMIN)
     return [m async for m in TapeReader(admin).range(1, await last_sequence(admin))]
 
 
+async def many(log: NatsLog, count: int) -> None:
+    """Append ``count`` events."""
+    for number in range(count):
+        await log.journal.append(request(number), through=0)
+
+
+async def many_letters(log: NatsLog, count: int) -> None:
+    """Keep ``count`` different dead letters."""
+    for number in range(count):
+        await log.dead.keep(
+            reason="core_failed", detail="", subject="x", stream_seq=number, payload=b"y" * 200, ts_ns=0
+        )
+
+
 def assert_whole(messages: list[RawMessage], count: int) -> None:
+    """Assert the length of the TAPE and that every chain on it verifies."""
     verifier = ChainVerifier()
     for m in messages:
         fault = verifier.check(stream_seq=m.seq, subject=m.subject, headers=m.headers, payload=m.payload)
@@ -64,16 +83,13 @@ async def test_what_was_acknowledged_survives_kill_9(server: LogServer) -> None:
     assert_whole(await tape(server), 21)
 
 
-async def test_an_append_of_unknown_outcome_is_stored_once(
-    server: LogServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_append_of_unknown_outcome_is_stored_once(server: LogServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that freezes takes the message and answers after the timeout; the repetition does not store it twice."""
     monkeypatch.setattr(journal_module, "REQUEST_TIMEOUT_S", 0.3)
     log = await arbiter(server)
     server.stop()
     appending = asyncio.create_task(log.journal.append(request(1), through=0))
-    while log.journal.retries < 2:
-        await asyncio.sleep(0.02)
+    await until(lambda: log.journal.retries >= 2)
     server.cont()
     assert await appending == 2
     assert await log.journal.append(request(2), through=0) == 3
@@ -86,11 +102,8 @@ async def test_an_epoch_of_unknown_outcome_is_ours(server: LogServer, monkeypatc
     log = server.log(Service.ARBITER)
     await log.open()
     server.stop()
-    beginning = asyncio.create_task(
-        log.journal.begin_epoch(ChainHead(), epoch_seq=0, ts_ns=0, config_hash="")
-    )
-    while log.journal.retries < 2:
-        await asyncio.sleep(0.02)
+    beginning = asyncio.create_task(log.journal.begin_epoch(ChainHead(), epoch_seq=0, ts_ns=0, config_hash=""))
+    await until(lambda: log.journal.retries >= 2)
     server.cont()
     assert await beginning == 1
     await log.journal.append(request(1), through=0)
@@ -151,8 +164,7 @@ async def test_a_full_stream_refuses_loudly_and_at_once(server: LogServer) -> No
     await admin.api("STREAM.UPDATE.TAPE", {**TAPE_CONFIG, "max_bytes": 4_000})
     async with asyncio.timeout(1.5):
         with pytest.raises(AppendRefusedError, match=r"the log refused mode\.request\.arbiter.*maximum bytes exceeded"):
-            for number in range(50):
-                await log.journal.append(request(number), through=0)
+            await many(log, 50)
     stored = await last_sequence(admin)
     assert stored > 2
     await admin.api("STREAM.UPDATE.TAPE", TAPE_CONFIG)
@@ -167,10 +179,7 @@ async def test_a_full_dead_letter_stream_is_loud(server: LogServer) -> None:
     info = await admin.api("STREAM.INFO.DEAD", {})
     await admin.api("STREAM.UPDATE.DEAD", {**info["config"], "max_bytes": 1_000})
     with pytest.raises(AppendRefusedError, match=r"the log refused dead\.arbiter\.core_failed"):
-        for number in range(10):
-            await log.dead.keep(
-                reason="core_failed", detail="", subject="x", stream_seq=number, payload=b"y" * 200, ts_ns=0
-            )
+        await many_letters(log, 10)
 
 
 async def test_a_subject_of_another_service_is_refused_by_name(
@@ -201,9 +210,7 @@ async def test_after_a_cancelled_append_only_the_same_event_follows(server: LogS
     assert_whole(await tape(server), 3)
 
 
-async def test_a_server_that_never_answers_ends_the_append(
-    server: LogServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_never_answers_ends_the_append(server: LogServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """No future waits for ever: after the named tries the outcome is told to be unknown."""
     monkeypatch.setattr(journal_module, "REQUEST_TIMEOUT_S", 0.1)
     monkeypatch.setattr(journal_module, "APPEND_TRIES_MAX", 2)
@@ -213,9 +220,7 @@ async def test_a_server_that_never_answers_ends_the_append(
         await log.journal.append(request(1), through=0)
 
 
-async def test_a_server_that_stays_away_ends_the_append(
-    server: LogServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_stays_away_ends_the_append(server: LogServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a server the wait has a bound, so that the supervisor can act."""
     monkeypatch.setattr(connection_module, "RECONNECT_BOUND_S", 0.4)
     log = await arbiter(server)

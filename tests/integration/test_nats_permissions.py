@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from walstreet.adapters.clock import WallClock
+from walstreet.adapters.nats import connection as connection_module
 from walstreet.adapters.nats.connection import Connection
 from walstreet.adapters.nats.errors import LogUnreachableError
 from walstreet.adapters.nats.journal import ChainHead
@@ -20,7 +21,7 @@ from walstreet.runtime.loop import ServiceLoop
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet.runtime.service import NoBackground, ServiceRunner
 from walstreet.testing.cores import DigestCore, DigestState, RecordingEffects, mode_request
-from walstreet.testing.log_server import LogServer
+from walstreet.testing.log_server import LogServer, until
 from walstreet_events import SUBJECT_TABLE, ModeRequest, Service, Stream, decode, may_write, write_patterns
 
 pytestmark = pytest.mark.integration
@@ -124,8 +125,9 @@ async def test_the_tape_itself_cannot_be_emptied(server: LogServer) -> None:
     assert await last_sequence(admin) == 1
 
 
-async def test_a_wrong_password_is_refused_with_the_user(server: LogServer) -> None:
+async def test_a_wrong_password_is_refused_with_the_user(server: LogServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever connects with another user's password is told which user and which setting it was."""
+    monkeypatch.setattr(connection_module, "CONNECT_TIMEOUT_S", 1.0)
     (server.server.credentials / "features").write_text("wrong", encoding="utf-8")
     with pytest.raises(LogUnreachableError, match=r"answers 'features' at .*log\.credentials_dir"):
         await server.connect("features")
@@ -156,17 +158,13 @@ async def test_a_reflected_ack_is_noticed_and_asks_for_observe_once(server: LogS
         metrics=metrics,
         wall_ns=WallClock().now_ns,
     )
-    runner = ServiceRunner(
-        loop=loop, log=log, background=NoBackground(), metrics=metrics, health=None, config_hash=""
-    )
+    runner = ServiceRunner(loop=loop, log=log, background=NoBackground(), metrics=metrics, health=None, config_hash="")
     await runner._start()
     running = asyncio.create_task(loop.run_free())
     gateway = await server.connect("gateway")
     for _ in range(3):
         await gateway.client.publish("ref.session", b"y", reply="order.intent.cycle")
-    async with asyncio.timeout(10):
-        while log.dead.count < 6:
-            await asyncio.sleep(0.02)
+    await until(lambda: log.dead.count >= 6)
     running.cancel()
     await asyncio.wait({running})
     admin = await server.connect(ADMIN)
@@ -182,7 +180,7 @@ async def test_a_reflected_ack_is_noticed_and_asks_for_observe_once(server: LogS
 
 
 async def test_a_reflected_copy_of_a_signed_message_is_not_stored_as_a_new_one(server: LogServer) -> None:
-    """A direct get with another's subject as reply brings back the old id, which the TAPE knows, or no verified link."""
+    """A direct get with another's subject as reply brings back an id that the TAPE knows, or no verified link."""
     log = server.log(Service.ARBITER)
     await log.open()
     await log.journal.begin_epoch(ChainHead(), epoch_seq=0, ts_ns=0, config_hash="")
@@ -198,9 +196,7 @@ async def test_a_reflected_copy_of_a_signed_message_is_not_stored_as_a_new_one(s
     kinds = [
         fault.kind if fault else ""
         for m in messages
-        for fault in [
-            verifier.check(stream_seq=m.seq, subject=m.subject, headers=m.headers, payload=m.payload)
-        ]
+        for fault in [verifier.check(stream_seq=m.seq, subject=m.subject, headers=m.headers, payload=m.payload)]
     ]
     assert kinds[:2] == ["", ""]
     assert all(kinds[2:])

@@ -18,8 +18,8 @@ from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
 from walstreet.adapters.nats.ticks import SOCKET_BYTES_MAX, TickPublisher, TickSubscriber
 from walstreet.testing.cores import mode_request
-from walstreet.testing.log_server import LogServer, until_reconnected
-from walstreet_events import Quote, Service
+from walstreet.testing.log_server import LogServer, until, until_reconnected
+from walstreet_events import Quote, Service, Trade, encode
 
 pytestmark = pytest.mark.integration
 
@@ -32,13 +32,18 @@ async def server() -> AsyncIterator[LogServer]:
 
 
 def quote(seq: int) -> Quote:
+    """Return a quote with the producer's number."""
     return Quote(seq=seq, ts_ns=seq, symbol="A", bid_nano=1, ask_nano=2, bid_size_micro=1, ask_size_micro=1)
 
 
+def trade(seq: int) -> Trade:
+    """Return a trade with the producer's number."""
+    return Trade(seq=seq, ts_ns=seq, symbol="A", price_nano=1, size_micro=1)
+
+
 async def until_down(connection: Connection) -> None:
-    async with asyncio.timeout(5):
-        while connection.connected:
-            await asyncio.sleep(0.01)
+    """Return when the client knows that the socket is gone."""
+    await until(lambda: not connection.connected)
 
 
 async def test_a_publish_while_disconnected_fails_at_once_and_is_never_sent(server: LogServer) -> None:
@@ -86,9 +91,7 @@ async def test_ticks_lost_over_kill_9_are_counted(server: LogServer) -> None:
     await until_reconnected(gateway, 1)
     await until_reconnected(execution, 1)
     await send(500)
-    async with asyncio.timeout(5):
-        while not got or got[-1] != sent:
-            await asyncio.sleep(0.02)
+    await until(lambda: bool(got) and got[-1] == sent)
     running.cancel()
     assert subscriber.missed > 0
     assert subscriber.missed + len(got) == sent
@@ -117,17 +120,16 @@ async def test_ticks_do_not_pile_up_behind_a_frozen_server(server: LogServer) ->
 async def test_quotes_and_trades_are_counted_apart(server: LogServer) -> None:
     """A reader of quotes sees no gap where a trade had its own number."""
     gateway, execution = await server.connect("gateway"), await server.connect("execution")
-    subscriber = TickSubscriber(execution, lambda tick: None)
-    await subscriber.start()
+    subscriber = TickSubscriber(execution, lambda _: None)
+    await subscriber.start("md.>")
     publisher = TickPublisher(gateway)
     for seq in (1, 2, 3, 6):
         publisher.publish(quote(seq))
     await publisher.flush()
     await gateway.client.publish("md.quote.A", b"no tick")
     await gateway.barrier()
-    async with asyncio.timeout(5):
-        while subscriber.received < 4 or not subscriber.malformed:
-            await asyncio.sleep(0.01)
+    await publisher._connection.client.publish("md.trade.A", encode(trade(1)))
+    await until(lambda: subscriber.received >= 5 and subscriber.malformed == 1)
     assert (subscriber.missed, subscriber.malformed) == (2, 1)
 
 
@@ -211,7 +213,7 @@ async def test_closing_handles_what_was_queued(server: LogServer) -> None:
 
     async def handle(_: object) -> None:
         nonlocal handled
-        await asyncio.sleep(0.0005)
+        await asyncio.sleep(0)
         handled += 1
 
     await features.client.subscribe("wal.>", cb=handle)
@@ -219,9 +221,7 @@ async def test_closing_handles_what_was_queued(server: LogServer) -> None:
     for number in range(400):
         await admin.client.publish("clock.tick", str(number).encode())
     await admin.barrier()
-    async with asyncio.timeout(5):
-        while not handled:
-            await asyncio.sleep(0)
+    await until(lambda: handled > 0)
     await features.close()
     assert handled == 400
     assert features.closed
@@ -274,9 +274,7 @@ async def test_a_connection_that_is_closed_for_good_ends_every_wait(server: LogS
     await features.client.publish(
         "feat.1m", b"x" * MESSAGE_BYTES_MAX, headers={"A": "headers count too, the client does not see that"}
     )
-    async with asyncio.timeout(5):
-        while not features.closed:
-            await asyncio.sleep(0.02)
+    await until(lambda: features.closed)
     async with asyncio.timeout(1):
         with pytest.raises(LogUnreachableError, match="closed for good"):
             await features.wait_connected()

@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from walstreet.adapters.clock import WallClock
+from walstreet.adapters.nats import connection as connection_module
 from walstreet.adapters.nats.journal import ChainHead
 from walstreet.adapters.nats.log import NatsLog
 from walstreet.adapters.nats.reader import RawMessage, TapeReader
@@ -31,7 +32,7 @@ from walstreet.testing.cores import (
     clock_tick,
     payloads_without_a_crash,
 )
-from walstreet.testing.log_server import LogServer
+from walstreet.testing.log_server import LogServer, until
 from walstreet_events import Service
 from walstreet_events import headers as names
 
@@ -67,8 +68,9 @@ PROGRAM = textwrap.dedent(
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[LogServer]:
-    """Give a fresh server."""
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LogServer]:
+    """Give a fresh server, to which connections come back quickly."""
+    monkeypatch.setattr(connection_module, "RECONNECT_WAIT_S", 0.1)
     async with LogServer() as running:
         yield running
 
@@ -115,13 +117,6 @@ async def tape(server: LogServer) -> list[RawMessage]:
 def requests(messages: list[RawMessage]) -> list[bytes]:
     """Return what the service under test wrote, in order."""
     return [m.payload for m in messages if m.subject == "recon.request"]
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    """Return when ``condition`` holds."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def ready(master: TurnMaster, *services: str) -> None:
@@ -304,13 +299,12 @@ async def test_lockstep_turns_survive_a_kill_in_the_middle(server: LogServer, ki
     wanted = payloads_without_a_crash(ticks)
     assert requests(messages) == wanted
     order = [m.subject for m in messages if not m.subject.startswith("epoch.")]
-    per_step = [[], *[order]][1]
     # All outputs of a step stand between its ticks and the next step's, killed or not.
     position, request_count = 0, 0
     for step in range(steps):
-        assert per_step[position : position + 3] == ["clock.tick"] * 3, f"step {step + 1}"
+        assert order[position : position + 3] == ["clock.tick"] * 3, f"step {step + 1}"
         position += 3
-        while position < len(per_step) and per_step[position] == "recon.request":
+        while position < len(order) and order[position] == "recon.request":
             position, request_count = position + 1, request_count + 1
     assert request_count == len(wanted)
     assert [m.subject for m in messages].count("epoch.reconciler") == (2 if killed else 1)

@@ -48,6 +48,16 @@ HASH_GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Payloads in per-subject order enter the hash of their group; headers and stream order do not."""
 
+HOPS: dict[type, str] = {
+    FeatureBlock: "bar_to_features",
+    PredictionBlock: "bar_to_predictions",
+    Decision: "bar_to_decision",
+    IntentBlock: "bar_to_intent",
+    # Written by execution when the fsynced intent has reached it and passed the guards.
+    OrderSubmitting: "bar_to_order",
+}
+"""Latency is measured to these events of a cycle, in the order of the flow."""
+
 
 @dataclass(slots=True)
 class Series:
@@ -138,7 +148,7 @@ class Summarizer:
                 if name == group:
                     whole.update(f"{subject}:{digest.hexdigest()}\n".encode())
             summary.hashes[group] = whole.hexdigest()
-        summary.latency_ms = {name: percentiles(values) for name, values in sorted(self._hops.items())}
+        summary.latency_ms = {name: percentiles(self._hops[name]) for name in HOPS.values() if name in self._hops}
         summary.order_states = Counter(self._states.values())
         return summary
 
@@ -241,14 +251,7 @@ class Summarizer:
         start = self._bar_wall.get(bar_ns)
         if start is None:
             return
-        hop = {
-            FeatureBlock: "bar_to_features",
-            PredictionBlock: "bar_to_predictions",
-            Decision: "bar_to_decision",
-            IntentBlock: "bar_to_intent",
-            # Written by execution when the fsynced intent has reached it and passed the guards.
-            OrderSubmitting: "bar_to_order",
-        }.get(type(event))
+        hop = HOPS.get(type(event))
         if hop is not None:
             self._hops[hop].append((wall - start) / 1e6)
 

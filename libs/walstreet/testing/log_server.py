@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,7 +22,7 @@ from walstreet.adapters.nats.streams import declare_streams
 from walstreet_events import Service
 
 RECONNECT_WAIT_S = 15.0
-POLL_S = 0.02
+POLL_S = 0.01
 
 
 def free_port() -> int:
@@ -123,12 +124,21 @@ class LogServer:
         await self.server.start()
 
 
+async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Return when ``condition`` holds.
+
+    Raises:
+        TimeoutError: It did not within ``timeout_s``.
+    """
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - processes and vendor objects that offer nothing to wait for
+            await asyncio.sleep(POLL_S)
+
+
 async def until_reconnected(connection: Connection, count: int) -> None:
     """Return when ``connection`` has reconnected ``count`` times.
 
     Raises:
         TimeoutError: It did not within ``RECONNECT_WAIT_S``.
     """
-    async with asyncio.timeout(RECONNECT_WAIT_S):
-        while connection.reconnects < count or not connection.connected:  # noqa: ASYNC110 - nats-py offers a callback only
-            await asyncio.sleep(POLL_S)
+    await until(lambda: connection.reconnects >= count and connection.connected, RECONNECT_WAIT_S)

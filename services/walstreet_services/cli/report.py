@@ -40,13 +40,14 @@ def render(outcome: Outcome) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
-        f"<p class='quiet'>{escape(summary.market)} market, seed {outcome.seed}, {len(summary.symbols)} symbols</p>",
+        f"<p class='quiet'>{escape(summary.market)} market, seed {outcome.seed}, {len(summary.symbols)} symbols; all times UTC</p>",
         _verdict(outcome),
         _equity(outcome),
         _exposure(outcome),
         _verdicts(outcome),
         _latency(outcome),
         _positions(outcome),
+        _minutes(outcome),
         "<h2>Summary</h2>",
         _table(("", ""), summary_rows(outcome)),
         "<h2>Hashes</h2><p class='quiet'>Same seed and code, same hashes: payloads in per-subject order.</p>",
@@ -120,14 +121,40 @@ def _positions(outcome: Outcome) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, code: bool = False) -> str:
+    """Return a table; a column of numbers only is aligned to the right, its head with it."""
+    numeric = [bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(heads))]
+
     def cell(text: str, index: int) -> str:
         inner = f"<code>{escape(text)}</code>" if code and index else escape(text)
-        numeric = text.replace(",", "").replace(".", "").lstrip("+-").isdigit()
-        return f"<td class='n'>{inner}</td>" if numeric else f"<td>{inner}</td>"
+        return f"<td class='n'>{inner}</td>" if numeric[index] else f"<td>{inner}</td>"
 
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads) if any(heads) else ""
+    head = "".join(
+        f"<th class='n'>{escape(name)}</th>" if numeric[index] else f"<th>{escape(name)}</th>"
+        for index, name in enumerate(heads)
+    )
+    head = head if any(heads) else ""
     body = "".join(f"<tr>{''.join(cell(text, i) for i, text in enumerate(row))}</tr>" for row in rows)
     return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").lstrip("+-").isdigit()
+
+
+def _minutes(outcome: Outcome) -> str:
+    summary = outcome.summary
+    rows = [
+        (
+            symbol,
+            str(summary.bars_by_symbol[symbol] - summary.bars_empty[symbol]),
+            str(summary.bars_empty[symbol]),
+            str(summary.bars_by_symbol[symbol]),
+            str(summary.bars_expected),
+        )
+        for symbol in summary.symbols
+    ]
+    heads = ("symbol", "with trades", "explicitly empty", "accounted for", "minutes of the session")
+    return f"<h2>Minutes</h2>{_table(heads, rows)}" if rows else ""
 
 
 def _clock(ts_ns: int) -> str:

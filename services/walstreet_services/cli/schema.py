@@ -1,4 +1,4 @@
-"""Owns the generated event contract: JSON Schema, AsyncAPI, the documentation's table and golden bytes.
+"""Owns the generated files: JSON Schema, AsyncAPI, the tables of events and settings, and golden bytes.
 
 ``python -m walstreet_services.cli.schema`` writes the files, ``--check`` exits 1 when one is stale,
 ``--write-fixtures`` adds golden bytes for events that have none; a published fixture is never overwritten.
@@ -20,10 +20,12 @@ import yaml
 from walstreet.testing.events import every_event
 from walstreet_events import READERS, SUBJECT_TABLE, Service, Stream, encode, matches, tag_of, to_json
 from walstreet_events.subjects import SubjectRow
+from walstreet_services.cli.settings_docs import configuration
 
 SCHEMA_PATH = Path("proto/schema/events.schema.json")
 ASYNCAPI_PATH = Path("proto/schema/asyncapi.yaml")
 TABLE_PATH = Path("docs/EVENTS.md")
+CONFIGURATION_PATH = Path("docs/CONFIGURATION.md")
 FIXTURES_PATH = Path("proto/fixtures")
 SUMS_NAME = "SHA256SUMS"
 FIRST_FIXTURE = "0001"
@@ -133,7 +135,12 @@ def table() -> str:
 
 def generated() -> dict[Path, str]:
     """Return every generated text file by its path under the root."""
-    return {SCHEMA_PATH: json_schema(), ASYNCAPI_PATH: asyncapi(), TABLE_PATH: table()}
+    return {
+        SCHEMA_PATH: json_schema(),
+        ASYNCAPI_PATH: asyncapi(),
+        TABLE_PATH: table(),
+        CONFIGURATION_PATH: configuration(),
+    }
 
 
 def stale(root: Path, wanted: Mapping[Path, str]) -> list[str]:

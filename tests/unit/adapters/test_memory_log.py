@@ -15,9 +15,16 @@ from walstreet_events import Service, encode
 
 
 async def opened(tape: MemoryTape, step: object = None) -> MemoryLog:
-    log = MemoryLog(tape, Service.FEATURES, WallClock(), step or (lambda name: None))  # type: ignore[arg-type]
+    """Return an open log of the feature service."""
+    log = MemoryLog(tape, Service.FEATURES, WallClock(), step or (lambda _: None))  # type: ignore[arg-type]
     await log.open()
     return log
+
+
+async def fill(log: MemoryLog) -> None:
+    """Append until the tape refuses."""
+    for number in range(100):
+        await log.journal.append(mode_request(number, service=Service.FEATURES), through=0)
 
 
 async def test_steps_come_in_the_order_of_a_real_append() -> None:
@@ -36,8 +43,7 @@ async def test_a_full_tape_refuses() -> None:
     log = await opened(tape)
     await log.journal.begin_epoch(ChainHead(), epoch_seq=0, ts_ns=0, config_hash="")
     with pytest.raises(AppendRefusedError, match="full"):
-        for number in range(100):
-            await log.journal.append(mode_request(number, service=Service.FEATURES), through=0)
+        await fill(log)
     assert 1 < tape.last_seq < 6
 
 
@@ -54,7 +60,7 @@ async def test_after_an_unknown_outcome_only_the_same_event_can_follow() -> None
     event = mode_request(1, service=Service.FEATURES)
     with pytest.raises(KeyboardInterrupt):
         await log.journal.append(event, through=0)
-    log.journal._step = lambda name: None
+    log.journal._step = lambda _: None
     log.journal._writer.unsettled = event.id
     with pytest.raises(LogError, match="does not know whether"):
         await log.journal.append(mode_request(2, service=Service.FEATURES), through=0)

@@ -22,6 +22,7 @@ WRITERS = (Service.GATEWAY, Service.ARBITER, Service.EXECUTION)
 
 
 def faults_of(messages: list[RawMessage]) -> list[ChainFault]:
+    """Return the faults of a TAPE that holds these messages."""
     verifier = ChainVerifier()
     found = [
         verifier.check(stream_seq=seq, subject=m.subject, headers=m.headers, payload=m.payload)
@@ -55,6 +56,7 @@ async def write(lives: int, per_life: int, seed: int) -> list[RawMessage]:
 
 
 def tape(lives: int, per_life: int, seed: int) -> list[RawMessage]:
+    """Return a TAPE of the given shape."""
     return asyncio.run(write(lives, per_life, seed))
 
 
@@ -138,9 +140,7 @@ def test_two_messages_in_wrong_order_are_a_gap_and_an_order_fault(
 
 @settings(max_examples=40, deadline=None)
 @given(shape=shapes, data=st.data())
-def test_another_subject_of_the_same_writer_is_a_digest_fault(
-    shape: tuple[int, int, int], data: st.DataObject
-) -> None:
+def test_another_subject_of_the_same_writer_is_a_digest_fault(shape: tuple[int, int, int], data: st.DataObject) -> None:
     """A message moved to another subject of its writer is a digest fault, to a stranger's subject a writer fault."""
     messages = tape(*shape)
     where = data.draw(st.integers(0, len(messages) - 1))

@@ -17,11 +17,13 @@ from walstreet.runtime.metrics import ServiceMetrics
 
 @pytest.fixture
 def readiness() -> list[tuple[bool, str]]:
+    """Give what the service says about itself; tests change it."""
     return [(False, "replaying")]
 
 
 @pytest.fixture
 def health(readiness: list[tuple[bool, str]]) -> Iterator[HealthServer]:
+    """Give a running server with one counter."""
     metrics = ServiceMetrics("features")
     metrics.events_in.labels("features", "bar_block.v1").inc(3)
     server = HealthServer(host="127.0.0.1", port=0, registry=metrics.registry, ready=lambda: readiness[0])
@@ -31,6 +33,7 @@ def health(readiness: list[tuple[bool, str]]) -> Iterator[HealthServer]:
 
 
 def get(health: HealthServer, path: str) -> tuple[int, str, bytes]:
+    """Return status, content type and body of one request."""
     connection = http.client.HTTPConnection("127.0.0.1", health.port, timeout=5)
     connection.request("GET", path)
     answer = connection.getresponse()
@@ -85,9 +88,7 @@ def test_a_silent_client_cannot_hold_up_the_probes(health: HealthServer) -> None
 
 def test_stopping_a_server_that_never_ran_returns() -> None:
     """A service that fails before its health server started must still end."""
-    server = HealthServer(
-        host="127.0.0.1", port=0, registry=ServiceMetrics("x").registry, ready=lambda: (True, "")
-    )
+    server = HealthServer(host="127.0.0.1", port=0, registry=ServiceMetrics("x").registry, ready=lambda: (True, ""))
     stopper = threading.Thread(target=server.stop, daemon=True)
     stopper.start()
     stopper.join(timeout=5)

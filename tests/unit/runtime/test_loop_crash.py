@@ -30,7 +30,7 @@ LIVES_MAX = 12
 TICKS = ("ok", "ok", "ok", POISON_DECIDE, "ok", "ok", POISON_EVOLVE, "ok", "ok", "ok")
 
 
-class Crash(BaseException):  # noqa: N818 - it is a crash, which no handler of errors may catch
+class Crash(BaseException):
     """The process is gone."""
 
 
@@ -43,6 +43,7 @@ class Plan:
         self.names: list[str] = []
 
     def step(self, name: str) -> None:
+        """Count a step and crash if it is one of the given ones."""
         self.count += 1
         self.names.append(name)
         if self.count in self.at:
@@ -51,6 +52,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Turn:
+    """One granted turn."""
+
     now_ns: int
     upto: int
 
@@ -79,9 +82,7 @@ async def life(tape: MemoryTape, plan: Plan, *, lockstep: bool, steps: list[int]
     )
     if lockstep:
         log.turns = object()
-    runner = ServiceRunner(
-        loop=loop, log=log, background=NoBackground(), metrics=metrics, health=None, config_hash="c"
-    )
+    runner = ServiceRunner(loop=loop, log=log, background=NoBackground(), metrics=metrics, health=None, config_hash="c")
     await runner._start()
     if lockstep:
         while steps:

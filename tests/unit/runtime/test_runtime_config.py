@@ -23,24 +23,32 @@ from walstreet.runtime.errors import UsageError
 
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The innermost section."""
+
     gross_max: float = 1.0
     names_max: int = 10
 
     def __post_init__(self) -> None:
+        """Check the range."""
         if not 0 < self.gross_max <= 2:
             raise ValueError(f"gross_max is {self.gross_max}, it takes 0 < gross_max <= 2")
 
 
 class Inner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section with a section."""
+
     risk: Risk = Risk()
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
     symbols: tuple[str, ...] = ()
     arbiter: Inner = Inner()
 
 
 def fails(tree: dict[str, Any]) -> str:
+    """Return the text with which converting ``tree`` fails."""
     with pytest.raises(UsageError) as caught:
         convert(tree, Config, "base.yaml")
     return str(caught.value)
@@ -71,7 +79,12 @@ def test_merging_is_idempotent_and_empty_changes_nothing(base: dict[str, Any], o
 def test_the_environment_overrides_nested_keys() -> None:
     """Variables with the prefix become a tree of typed values; others are ignored."""
     tree = environment_layer(
-        {"WALSTREET__ARBITER__RISK__GROSS_MAX": "0.5", "WALSTREET__SYMBOLS": "[A, B]", "WALSTREET_DATA": "x", "HOME": "y"}
+        {
+            "WALSTREET__ARBITER__RISK__GROSS_MAX": "0.5",
+            "WALSTREET__SYMBOLS": "[A, B]",
+            "WALSTREET_DATA": "x",
+            "HOME": "y",
+        }
     )
     config = convert(merge({"arbiter": {"risk": {"names_max": 3}}}, tree), Config, "environment")
     assert config == Config(symbols=("A", "B"), arbiter=Inner(risk=Risk(gross_max=0.5, names_max=3)))
@@ -99,7 +112,9 @@ def test_a_wrong_type_is_named_with_its_path() -> None:
 
 def test_a_value_out_of_range_is_named_with_its_path() -> None:
     """The struct's own check appears behind the path."""
-    assert "arbiter.risk: gross_max is 3.0, it takes 0 < gross_max <= 2" in fails({"arbiter": {"risk": {"gross_max": 3}}})
+    assert "arbiter.risk: gross_max is 3.0, it takes 0 < gross_max <= 2" in fails(
+        {"arbiter": {"risk": {"gross_max": 3}}}
+    )
 
 
 def test_the_source_is_named() -> None:

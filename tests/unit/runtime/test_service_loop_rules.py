@@ -24,6 +24,7 @@ from walstreet.testing.cores import (
     RecordingEffects,
     clock_tick,
 )
+from walstreet.testing.log_server import until
 from walstreet_events import ModeRequest, ProducerEpoch, ReconReport, Service, decode, encode
 from walstreet_events import headers as names
 
@@ -37,6 +38,7 @@ class World:
     decides_from_log: bool = True
 
     def __post_init__(self) -> None:
+        """Begin the first life."""
         self.gateway = MemoryLog(self.tape, Service.GATEWAY, WallClock())
         self.begin()
 
@@ -86,6 +88,11 @@ class World:
         running.cancel()
         await asyncio.wait({running})
 
+    async def handle_all(self) -> None:
+        """Handle everything stored in this task, so that its exceptions reach the caller."""
+        for message in await self.log.inbox.take(self.tape.last_seq):
+            await self.loop._handle(message)
+
     def own(self) -> list[object]:
         """Return the service's own events without its epochs."""
         events = [decode(m.payload) for m in self.tape.messages if m.producer == "reconciler"]
@@ -106,7 +113,15 @@ async def test_durable_before_visible() -> None:
     ]  # fmt: skip
     output = ["before_store", "after_store", "before_evolve", "after_evolve", "before_react", "after_react"]
     # The first tick causes no request, the second one three.
-    assert steps == first + ["before_evolve", "after_evolve", "before_decide", *output * 3, "before_react", "after_react"]
+    assert steps == [
+        *first,
+        "before_evolve",
+        "after_evolve",
+        "before_decide",
+        *output * 3,
+        "before_react",
+        "after_react",
+    ]
 
 
 async def test_a_poisoned_input_is_kept_and_the_service_goes_on() -> None:
@@ -195,7 +210,7 @@ async def test_a_failing_observation_is_kept_each_time() -> None:
 
 
 async def test_observations_do_not_wait_for_the_inbox() -> None:
-    """While the inbox waits for input that never comes, an observation is on the TAPE within a few turns of the loop."""
+    """While the inbox waits for input that never comes, an observation is on the TAPE within a few loop turns."""
     world = World()
     await world.start()
     running = asyncio.create_task(world.loop.run_free())
@@ -228,9 +243,7 @@ async def test_input_is_not_starved_by_observations(monkeypatch: pytest.MonkeyPa
     world.loop.core.observe = endless
     world.loop.observe(TimeObserved(ts_ns=1))
     running = asyncio.create_task(world.loop.run_free())
-    async with asyncio.timeout(5):
-        while world.loop.handled < 1:
-            await asyncio.sleep(0)
+    await until(lambda: world.loop.handled > 0, 5.0)
     running.cancel()
     await asyncio.wait({running})
 
@@ -287,8 +300,7 @@ async def test_execution_does_not_decide_the_rest_of_an_input_again() -> None:
 
     world.log.journal.append = dies  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        for message in await world.log.inbox.take(world.tape.last_seq):
-            await world.loop._handle(message)
+        await world.handle_all()
     world.begin()
     await world.start()
     await world.until_idle()

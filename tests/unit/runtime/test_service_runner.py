@@ -15,6 +15,7 @@ from walstreet.runtime.loop import ServiceLoop
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet.runtime.service import NoBackground, ServiceRunner
 from walstreet.testing.cores import DigestCore, DigestState, RecordingEffects
+from walstreet.testing.log_server import until
 from walstreet_events import Service
 
 
@@ -25,6 +26,7 @@ class Stubborn(NoBackground):
         self.over = asyncio.Event()
 
     async def run(self) -> None:
+        """Run as the class says."""
         while not self.over.is_set():
             try:
                 await self.over.wait()
@@ -32,6 +34,7 @@ class Stubborn(NoBackground):
                 continue
 
     async def stop(self) -> None:
+        """Stop as the class says."""
         await self.over.wait()
 
 
@@ -39,13 +42,16 @@ class Failing(NoBackground):
     """Fails while it runs and again while it stops."""
 
     async def run(self) -> None:
+        """Run as the class says."""
         raise RuntimeError("the feed broke")
 
     async def stop(self) -> None:
+        """Stop as the class says."""
         raise ValueError("and would not close")
 
 
 def runner_with(background: NoBackground) -> tuple[ServiceRunner, MemoryLog]:
+    """Return a runner with this background, and its log."""
     log = MemoryLog(MemoryTape(), Service.RECONCILER, WallClock())
     metrics = ServiceMetrics("reconciler")
     loop: ServiceLoop[DigestState] = ServiceLoop(
@@ -64,9 +70,8 @@ def runner_with(background: NoBackground) -> tuple[ServiceRunner, MemoryLog]:
 
 
 async def until_ready(runner: ServiceRunner) -> None:
-    async with asyncio.timeout(5):
-        while not runner.ready:
-            await asyncio.sleep(0.01)
+    """Return when the service has replayed."""
+    await until(lambda: runner.ready, 5.0)
 
 
 async def test_a_signal_ends_the_service_and_closes_the_log() -> None:

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from walstreet.testing.bench.row import BenchError, Row, Setup, budget_row
 
-LOCKSTEP_MINUTES_QUICK: Final = 10
-LOCKSTEP_MINUTES_FULL: Final = 60
-FREE_MINUTES_QUICK: Final = 10
+LOCKSTEP_MINUTES: Final = 60
+FREE_MINUTES_QUICK: Final = 5
 FREE_MINUTES_FULL: Final = 60
 FREE_SPEED: Final = 60
 SESSION_TIMEOUT_S: Final = 240.0
@@ -25,17 +24,17 @@ MEMORY_BUDGET_MIB: Final = 1_536.0
 
 
 def latency_rows(setup: Setup) -> list[Row]:
-    """Run a lockstep session and a free one, and take their own figures.
+    """Run a session freely, as live ones run, and in full also one in lockstep; take their own figures.
 
     Raises:
         BenchError: A session did not end well; the text carries the end of its output.
     """
-    lockstep_minutes = setup.pick(quick=LOCKSTEP_MINUTES_QUICK, full=LOCKSTEP_MINUTES_FULL)
     free_minutes = setup.pick(quick=FREE_MINUTES_QUICK, full=FREE_MINUTES_FULL)
-    lockstep = run_session(setup.up, speed="max", minutes=lockstep_minutes)
     free = run_session(setup.up, speed=str(FREE_SPEED), minutes=free_minutes)
-    rows = session_rows(lockstep, f"lockstep, {lockstep_minutes} min")
-    rows += session_rows(free, f"speed {FREE_SPEED}, {free_minutes} min")
+    rows = session_rows(free, f"speed {FREE_SPEED}, {free_minutes} min")
+    if not setup.quick:
+        lockstep = run_session(setup.up, speed="max", minutes=LOCKSTEP_MINUTES)
+        rows += session_rows(lockstep, f"lockstep, {LOCKSTEP_MINUTES} min")
     memory_mib = float(free["memory_total_mib"])
     rows.append(
         budget_row(
