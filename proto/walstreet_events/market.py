@@ -62,6 +62,8 @@ class ClockTick(Event, frozen=True, tag="clock_tick.v1"):
 
     session_date: str
     """ISO date of the session in New York."""
+    timer: str = "tick"
+    """``minute`` on full minutes, else ``tick``; its own subject, so that slow readers need not wake for each tick."""
 
 
 class PhaseName(StrEnum):

@@ -92,7 +92,7 @@ def _row(event: type[msgspec.Struct], template: str, writer: Service | None) -> 
 
 SUBJECT_TABLE: tuple[SubjectRow, ...] = (
     _row(market.BarBlock, "bar.1m", Service.GATEWAY),
-    _row(market.ClockTick, "clock.tick", Service.GATEWAY),
+    _row(market.ClockTick, "clock.{timer}", Service.GATEWAY),
     _row(market.SessionPhase, "clock.phase", Service.GATEWAY),
     _row(market.FeedStatus, "status.feed", Service.GATEWAY),
     _row(market.BrokerStatus, "status.broker", Service.GATEWAY),
@@ -142,7 +142,8 @@ READERS: dict[Service, tuple[str, ...]] = {
         "acct.>",
         "order.event.>",
         "recon.>",
-        "clock.>",
+        "clock.minute",
+        "clock.phase",
         "mode.request.>",
         "ctl.>",
         "status.>",

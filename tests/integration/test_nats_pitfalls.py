@@ -210,10 +210,11 @@ async def test_closing_handles_what_was_queued(server: LogServer) -> None:
     """``close`` drains: every message that the client holds reaches its callback."""
     features, admin = await server.connect("features"), await server.connect(ADMIN)
     handled = 0
+    gate = asyncio.Event()
 
     async def handle(_: object) -> None:
         nonlocal handled
-        await asyncio.sleep(0)
+        await gate.wait()
         handled += 1
 
     await features.client.subscribe("wal.>", cb=handle)
@@ -221,8 +222,12 @@ async def test_closing_handles_what_was_queued(server: LogServer) -> None:
     for number in range(400):
         await admin.client.publish("clock.tick", str(number).encode())
     await admin.barrier()
-    await until(lambda: handled > 0)
-    await features.close()
+    await until(lambda: features.client.stats["in_msgs"] >= 400)
+    assert handled == 0
+    closing = asyncio.create_task(features.close())
+    await asyncio.sleep(0.05)
+    gate.set()
+    await closing
     assert handled == 400
     assert features.closed
 

@@ -56,6 +56,7 @@ from walstreet_events.subjects import Service
 TICKS_PER_OBSERVATION_MAX = 720
 """Clock ticks that one observation of time may catch up on; the rest follows with the next ones."""
 NANOS_PER_MILLISECOND = 1_000_000
+NANOS_PER_MINUTE = 60 * NANOS_PER_SECOND
 PHASES = (PhaseName.PRE_OPEN, PhaseName.OPEN, PhaseName.CLOSED)
 
 # At one instant the bar that ends comes before the phase that begins and before the clock's tick.
@@ -224,7 +225,8 @@ class GatewayCore:
 
     def _tick(self, ts_ns: int) -> ClockTick:
         event_id = derive_id(f"tick:{self._plan.session_date}:{ts_ns}", tag_of(ClockTick), 0)
-        return ClockTick(id=event_id, cause=ROOT, ts_ns=ts_ns, session_date=self._plan.session_date)
+        timer = "tick" if ts_ns % NANOS_PER_MINUTE else "minute"
+        return ClockTick(id=event_id, cause=ROOT, ts_ns=ts_ns, session_date=self._plan.session_date, timer=timer)
 
     def _phases(self, state: GatewayState, horizon_ns: int) -> list[_Dated]:
         instants = (self._begin_ns, self._plan.open_ns, self._plan.close_ns)

@@ -20,7 +20,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="walstreet",
         description="A trading stack for Interactive Brokers whose write-ahead log is the system.",
-        epilog="Exit codes: 0 all well, 1 an invariant did not hold, 2 bad input (the message says what to change).",
+        epilog="Exit codes: 0 all well, 1 an invariant did not hold, 2 bad input (the message says what to change), "
+        "130 and 143 ended early by SIGINT and SIGTERM.",
     )
     top.add_argument("--version", action="version", version=f"walstreet {walstreet.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")

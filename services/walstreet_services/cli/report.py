@@ -40,7 +40,7 @@ def render(outcome: Outcome) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
-        f"<p class='quiet'>{escape(summary.market)} market, seed {outcome.seed}, {len(summary.symbols)} symbols; all times UTC</p>",
+        f"<p class='quiet'>{escape(_subtitle(outcome))}</p>",
         _verdict(outcome),
         _equity(outcome),
         _exposure(outcome),
@@ -57,6 +57,11 @@ def render(outcome: Outcome) -> str:
         "</body></html>",
     ]
     return "\n".join(parts)
+
+
+def _subtitle(outcome: Outcome) -> str:
+    summary = outcome.summary
+    return f"{summary.market} market, seed {outcome.seed}, {len(summary.symbols)} symbols; all times UTC"
 
 
 def _verdict(outcome: Outcome) -> str:

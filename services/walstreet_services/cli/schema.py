@@ -30,6 +30,7 @@ FIXTURES_PATH = Path("proto/fixtures")
 SUMS_NAME = "SHA256SUMS"
 FIRST_FIXTURE = "0001"
 DIFF_LINES_MAX = 40
+PLACEHOLDER = "Placeholder"
 JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 EACH_SERVICE = "each service"
 OWN_READERS: dict[Stream, tuple[str, ...]] = {
@@ -45,8 +46,13 @@ def sample_subject(row: SubjectRow) -> str:
     while "{" in text:
         head, _, rest = text.partition("{")
         _, _, tail = rest.partition("}")
-        text = f"{head}Placeholder{tail}"
+        text = f"{head}{PLACEHOLDER}{tail}"
     return text
+
+
+def overlaps(pattern: str, sample: str) -> bool:
+    """Return whether a reader's pattern takes at least some of the subjects that ``sample`` stands for."""
+    return matches(pattern, sample) or matches(sample.replace(PLACEHOLDER, "*"), pattern)
 
 
 def readers_of(row: SubjectRow) -> tuple[str, ...]:
@@ -55,7 +61,7 @@ def readers_of(row: SubjectRow) -> tuple[str, ...]:
         return OWN_READERS[row.stream]
     subject = sample_subject(row)
     return tuple(
-        service.value for service, patterns in READERS.items() if any(matches(item, subject) for item in patterns)
+        service.value for service, patterns in READERS.items() if any(overlaps(item, subject) for item in patterns)
     )
 
 

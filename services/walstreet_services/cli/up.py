@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ from walstreet.replay.summary import Summarizer, Summary
 from walstreet.replay.verify import TapeReport, TapeVerifier
 from walstreet.runtime.config import Tree, setting
 from walstreet.runtime.cores import calibrations_of
-from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, UsageError
+from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_SIGNAL_BASE, UsageError
 from walstreet.runtime.logs import configure_logs
 from walstreet.runtime.settings import Settings, load_settings
 from walstreet.runtime.supervisor import ManagedProcess, tail
@@ -82,6 +83,7 @@ class Parts:
 
     server: EmbeddedServer
     admin: Connection
+    keeper: asyncio.Task[None]
     processes: dict[str, ManagedProcess] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -104,7 +106,34 @@ class Session:
         self._closed = asyncio.Event()
 
     async def run(self) -> int:
-        """Run the session and return the exit code."""
+        """Run the session to its report and return the exit code; SIGTERM and SIGINT end it early, in order.
+
+        A session that was ended early returns 128 plus the signal's number, as a shell would say.
+        """
+        loop = asyncio.get_running_loop()
+        told: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.put_nowait, number)
+        session = asyncio.create_task(self._run(), name="session")
+        stop = asyncio.create_task(told.get(), name="stop")
+        await asyncio.wait({session, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if session.done():
+            stop.cancel()
+            return await session
+        # Everything is let go in the session's own ``finally`` blocks; each of them is bounded.
+        session.cancel()
+        await asyncio.wait({session})
+        if not session.cancelled() and (error := session.exception()) is not None:
+            self._console.print(f"while stopping: {error}", markup=False)
+        name = stop.result().name
+        self._console.print(
+            f"ended early by {name}; what was acknowledged is on the TAPE: `walstreet tape verify --state "
+            f"{self._state}` checks it",
+            soft_wrap=True,
+        )
+        return EXIT_SIGNAL_BASE + stop.result()
+
+    async def _run(self) -> int:
         started = time.perf_counter()
         settings = self._settings({})
         logs = self._state / "logs"
@@ -119,34 +148,50 @@ class Session:
             await self._watch(parts, ready)
         except (LogError, TimeoutError, RuntimeError) as error:
             failure = str(error)
-        finally:
+        except BaseException:
+            # Bad input, or the operator's signal: nothing is left running behind the message.
             if parts is not None:
                 await self._stop_processes(parts)
-        assert parts is not None, failure
+                await self._stop_log(parts)
+            raise
+        if parts is None:
+            raise LogError(failure)
+        await self._stop_processes(parts)
         try:
             outcome = await self._conclude(parts, settings, failure, time.perf_counter() - started)
+        except LogError as error:
+            raise LogError("; ".join(text for text in (failure, str(error)) if text)) from error
         finally:
-            await parts.admin.close()
-            await parts.server.stop()
+            await self._stop_log(parts)
         return self._deliver(outcome)
 
     # ----------------------------------------------------------------------------------------- start
 
     async def _start_log(self) -> Parts:
         server = EmbeddedServer(state=self._state, port=free_port(), monitor_port=free_port())
-        await server.start()
         admin = Connection(ConnectOptions(url=server.url, user=ADMIN, password_file=str(server.credentials / ADMIN)))
-        await admin.open()
-        await declare_streams(admin)
-        await require_durable(server.monitor_url)
-        if await last_sequence(admin) > 0:
+        try:
+            await server.start()
+            await admin.open()
+            await declare_streams(admin)
+            await require_durable(server.monitor_url)
+            if await last_sequence(admin) > 0:
+                raise UsageError(
+                    f"--state {self._state} holds the TAPE of an earlier session; choose another folder, or look at "
+                    f"it with `walstreet tape verify --state {self._state}`"
+                )
+        except BaseException:
             await admin.close()
             await server.stop()
-            raise UsageError(
-                f"--state {self._state} holds the TAPE of an earlier session; choose another folder, or look at "
-                f"it with `walstreet tape verify --state {self._state}`"
-            )
-        return Parts(server=server, admin=admin)
+            raise
+        keeper = asyncio.create_task(server.keep(), name="log-server")
+        return Parts(server=server, admin=admin, keeper=keeper)
+
+    async def _stop_log(self, parts: Parts) -> None:
+        await parts.admin.close()
+        parts.keeper.cancel()
+        await asyncio.wait({parts.keeper})
+        await parts.server.stop()
 
     async def _start_simulator(self, parts: Parts, settings: Settings) -> dict[str, Any]:
         options = self._options
@@ -258,6 +303,8 @@ class Session:
         while True:
             if follow.done():
                 await follow
+            if parts.keeper.done():
+                await parts.keeper
             for process in parts.processes.values():
                 if process.life.gave_up:
                     raise RuntimeError(f"{process.life.gave_up} (whole log: {self._state}/logs/{process.name}.out)")
@@ -266,7 +313,7 @@ class Session:
             if not self._lockstep and self._closed.is_set():
                 await asyncio.sleep(SETTLE_S)
                 return
-            self._view.refresh(self._summarizer.summary, {n: p.life.starts - 1 for n, p in parts.processes.items()})
+            self._view.refresh(self._summarizer.summary, _restarts(parts))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(simulator.ended.wait(), VIEW_INTERVAL_S)
 
@@ -304,12 +351,11 @@ class Session:
         tape = _verify(messages, last)
         summary = _summarize(messages) if tape.clean else self._summarizer.finish()
         memory = {name: process.life.memory_peak_kib for name, process in parts.processes.items()}
-        restarts = {name: process.life.starts - 1 for name, process in parts.processes.items()}
         outcome = Outcome(
             summary=summary,
             tape=tape,
             dead_letters=dead,
-            restarts=restarts,
+            restarts=_restarts(parts),
             memory_peak_kib=memory,
             elapsed_s=elapsed_s,
             failure=failure,
@@ -327,6 +373,12 @@ class Session:
             write_json(outcome, self._options.json)
         print_outcome(self._console, outcome, report)
         return EXIT_BROKEN if outcome.broken else EXIT_OK
+
+
+def _restarts(parts: Parts) -> dict[str, int]:
+    """Return how often each process was started again, the log server included."""
+    services = {name: process.life.starts - 1 for name, process in parts.processes.items()}
+    return {"nats-server": parts.server.restarts, **services}
 
 
 def _verify(messages: list[RawMessage], last: int) -> TapeReport:

@@ -61,7 +61,7 @@ class SessionView:
     def observe(self, message: Message) -> None:
         """Take note of one TAPE message."""
         self._arrived += 1
-        if message.subject == "clock.tick":
+        if message.subject.startswith("clock."):
             try:
                 event = decode(message.payload)
             except EventDecodeError:

@@ -10,9 +10,10 @@ import pytest
 from walstreet.replay.again import CHAIN_REQUEST_BEGINS, DIFFERENCES_SHOWN_MAX, ReplayReport, replay_core
 from walstreet.testing.cores import POISON_DECIDE, DigestCore, clock_tick, mode_request
 from walstreet.testing.tapes import MemoryTape
-from walstreet_events import ReconRequest, Service, decode, encode
+from walstreet_events import ReconRequest, Service, decode, encode, subject_of
 
 TICKS = 9
+TICK_SUBJECT = subject_of(clock_tick(1))
 
 
 def recorded(*, poison: int = 0) -> MemoryTape:
@@ -71,7 +72,7 @@ def test_one_changed_byte_is_one_difference() -> None:
 def test_a_changed_input_changes_what_follows() -> None:
     """The core's state depends on every input, so a tick of another time shows in all later outputs."""
     tape = recorded()
-    at = next(at for at, message in enumerate(tape.messages) if message.subject == "clock.tick")
+    at = next(at for at, message in enumerate(tape.messages) if message.subject == TICK_SUBJECT)
     message = tape.messages[at]
     event = decode(message.payload)
     tape.messages[at] = replace(message, payload=encode(msgspec.structs.replace(event, id="f" * 32)))
@@ -92,7 +93,7 @@ def test_an_output_that_nobody_decided_is_reported() -> None:
     """A request after an input that causes none is on the TAPE, but not decided again."""
     tape = recorded()
     stranger = ReconRequest(id="e" * 32, cause="0" * 32, ts_ns=1, number=99, reason="none")
-    last_tick = max(message.seq for message in tape.messages if message.subject == "clock.tick")
+    last_tick = max(message.seq for message in tape.messages if message.subject == TICK_SUBJECT)
     tape.append(stranger, through=last_tick)
     assert [item.detail for item in replayed(tape).differences] == ["on the TAPE, but not decided again"]
 
@@ -134,7 +135,7 @@ def test_a_crash_between_lives_changes_nothing() -> None:
 def test_the_loops_own_chain_request_is_not_compared() -> None:
     """The mode request after a chain fault is the shared loop's, whatever input happened to come before it."""
     tape = recorded()
-    last_tick = max(message.seq for message in tape.messages if message.subject == "clock.tick")
+    last_tick = max(message.seq for message in tape.messages if message.subject == TICK_SUBJECT)
     request = msgspec.structs.replace(
         mode_request(1, service=Service.RECONCILER), reason=f"{CHAIN_REQUEST_BEGINS}12: digest of gateway"
     )
@@ -147,7 +148,7 @@ def test_the_loops_own_chain_request_is_not_compared() -> None:
 def test_any_other_mode_request_is_compared() -> None:
     """Only the loop's own reason is set aside."""
     tape = recorded()
-    last_tick = max(message.seq for message in tape.messages if message.subject == "clock.tick")
+    last_tick = max(message.seq for message in tape.messages if message.subject == TICK_SUBJECT)
     tape.append(mode_request(1, service=Service.RECONCILER), service=Service.RECONCILER, through=last_tick)
     assert not replayed(tape).clean
 

@@ -12,8 +12,10 @@ from walstreet.replay.verify import FAULTS_SHOWN_MAX, TapeReport, TapeVerifier
 from walstreet.testing.cores import clock_tick
 from walstreet.testing.events import every_event
 from walstreet.testing.tapes import MemoryTape, flipped
-from walstreet_events import AnyEvent, Decision, Quote, Service, Trade, decode, encode
+from walstreet_events import AnyEvent, Decision, Quote, Service, Trade, decode, encode, subject_of
 from walstreet_events import headers as names
+
+TICK_SUBJECT = subject_of(clock_tick(1))
 
 
 @pytest.fixture
@@ -105,28 +107,28 @@ def test_a_foreign_writer_is_one_fault(tape: MemoryTape) -> None:
 
 def test_a_message_without_chain_headers_is_one_fault(tape: MemoryTape) -> None:
     """What came past the journals is unsigned."""
-    tape.messages.append(RawMessage(14, "clock.tick", {}, tape.messages[-1].payload))
+    tape.messages.append(RawMessage(14, TICK_SUBJECT, {}, tape.messages[-1].payload))
     assert kinds(verified(tape.messages)) == [("unsigned", 14)]
 
 
 def test_an_unknown_tag_is_a_schema_fault(tape: MemoryTape) -> None:
     """An event of a version that nobody knows is named with its tag."""
     payload = msgspec.msgpack.encode({"type": "clock_tick.v9", "id": "0" * 32})
-    report = verified([*tape.messages, _next(tape, "clock.tick", payload)])
+    report = verified([*tape.messages, _next(tape, TICK_SUBJECT, payload)])
     assert kinds(report) == [("schema", 14)]
     assert "clock_tick.v9" in report.faults[0].detail
 
 
 def test_bytes_that_are_no_event_are_a_schema_fault(tape: MemoryTape) -> None:
     """Damage that the chain cannot see, because the producer itself wrote it, is found by decoding."""
-    assert kinds(verified([*tape.messages, _next(tape, "clock.tick", b"\xc1")])) == [("schema", 14)]
+    assert kinds(verified([*tape.messages, _next(tape, TICK_SUBJECT, b"\xc1")])) == [("schema", 14)]
 
 
 def test_an_event_under_another_subject_of_its_writer_is_found(tape: MemoryTape) -> None:
     """A tick under clock.phase is chained well and by the right writer, and still wrong."""
     report = verified([*tape.messages, _next(tape, "clock.phase", encode(clock_tick(11)))])
     assert kinds(report) == [("subject", 14)]
-    assert "clock.tick" in report.faults[0].detail
+    assert TICK_SUBJECT in report.faults[0].detail
 
 
 def test_a_message_behind_its_successor_is_found(tape: MemoryTape) -> None:

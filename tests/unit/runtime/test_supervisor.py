@@ -115,9 +115,9 @@ async def test_the_back_off_doubles_up_to_its_bound(tmp_path: Path, monkeypatch:
     waits: list[float] = []
     real = asyncio.wait_for
 
-    async def noted(work: object, timeout: float) -> object:
-        waits.append(timeout)
-        return await real(work, timeout)
+    async def noted(work: object, bound_s: float) -> object:
+        waits.append(bound_s)
+        return await real(work, bound_s)
 
     monkeypatch.setattr(supervisor.asyncio, "wait_for", noted)
     await finished(managed(tmp_path, "import sys; sys.exit(1)"))

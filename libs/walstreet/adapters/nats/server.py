@@ -15,11 +15,17 @@ import shutil
 import sys
 from pathlib import Path
 
+import structlog
+
 from walstreet.adapters.nats.errors import LogUnreachableError
 from walstreet_events.subjects import REPUBLISH_PREFIX, Service, Stream, write_patterns
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 4.0
+RESTART_BACKOFF_S = (0.1, 0.5, 2.0, 5.0)
+"""Pauses before the restarts in a row; after the last one the server is given up."""
+HEALTHY_AFTER_S = 30.0
+"""A server that lived this long is started again without memory of earlier failures."""
 PASSWORD_BYTES = 24
 ADMIN = "admin"
 SIMULATOR = "simulator"
@@ -119,6 +125,9 @@ class EmbeddedServer:
         self.monitor_port = monitor_port
         self.credentials = state / "credentials"
         self.process: asyncio.subprocess.Process | None = None
+        self.restarts = 0
+        self._stopping = False
+        self._log = structlog.get_logger().bind(process="nats-server")
 
     @property
     def url(self) -> str:
@@ -137,6 +146,7 @@ class EmbeddedServer:
             LogUnreachableError: A port is taken, or it ended or did not listen in time; the text carries the end of
                 its log.
         """
+        self._stopping = False
         for port in (self.port, self.monitor_port):
             # A stranger that listens here would be taken for our server, which could not bind and would be gone.
             if await _listens(port):
@@ -172,8 +182,36 @@ class EmbeddedServer:
                 f"nats-server does not listen on port {self.port} after {START_TIMEOUT_S:.0f} s: {_tail(log)}"
             ) from error
 
+    async def keep(self) -> None:
+        """Start the server again whenever it ends by itself: same ports, store and credentials; until ``stop``.
+
+        Clients reconnect by themselves, and what was acknowledged is in the store.
+
+        Raises:
+            LogUnreachableError: It ended too often in a row, or could not be started again.
+        """
+        failures = 0
+        loop = asyncio.get_running_loop()
+        while self.process is not None:
+            started = loop.time()
+            code = await self.process.wait()
+            if self._stopping:
+                return
+            failures = 1 if loop.time() - started >= HEALTHY_AFTER_S else failures + 1
+            if failures > len(RESTART_BACKOFF_S):
+                raise LogUnreachableError(
+                    f"nats-server ended {failures} times in a row, last with code {code}; its log ends: "
+                    f"{_tail(self._state / 'nats.log')}"
+                )
+            pause_s = RESTART_BACKOFF_S[failures - 1]
+            self._log.error("log_server_ended", code=code, in_s=pause_s, failures=failures)
+            await asyncio.sleep(pause_s)
+            await self.start()
+            self.restarts += 1
+
     async def stop(self) -> None:
         """Ask the server to end; kill it when it does not."""
+        self._stopping = True
         if self.process is None or self.process.returncode is not None:
             return
         self.process.terminate()

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from walstreet.testing.bench.row import BenchError, Row, Setup, budget_row
 
-LOCKSTEP_MINUTES: Final = 60
-FREE_MINUTES_QUICK: Final = 5
-FREE_MINUTES_FULL: Final = 60
+LOCKSTEP_MINUTES_QUICK: Final = 5
+LOCKSTEP_MINUTES_FULL: Final = 60
+FREE_MINUTES: Final = 60
+"""At ``FREE_SPEED`` a minute of wall time; much less would be over before the warm-up is."""
 FREE_SPEED: Final = 60
 SESSION_TIMEOUT_S: Final = 240.0
 OUTPUT_SHOWN_CHARACTERS: Final = 800
@@ -24,22 +25,24 @@ MEMORY_BUDGET_MIB: Final = 1_536.0
 
 
 def latency_rows(setup: Setup) -> list[Row]:
-    """Run a session freely, as live ones run, and in full also one in lockstep; take their own figures.
+    """Run a session in lockstep, and in full also one that runs freely as live ones do; take their own figures.
 
     Raises:
         BenchError: A session did not end well; the text carries the end of its output.
     """
-    free_minutes = setup.pick(quick=FREE_MINUTES_QUICK, full=FREE_MINUTES_FULL)
-    free = run_session(setup.up, speed=str(FREE_SPEED), minutes=free_minutes)
-    rows = session_rows(free, f"speed {FREE_SPEED}, {free_minutes} min")
+    minutes = setup.pick(quick=LOCKSTEP_MINUTES_QUICK, full=LOCKSTEP_MINUTES_FULL)
+    size = f"lockstep, {minutes} min"
+    session = run_session(setup.up, speed="max", minutes=minutes)
+    rows = session_rows(session, size)
     if not setup.quick:
-        lockstep = run_session(setup.up, speed="max", minutes=LOCKSTEP_MINUTES)
-        rows += session_rows(lockstep, f"lockstep, {LOCKSTEP_MINUTES} min")
-    memory_mib = float(free["memory_total_mib"])
+        size = f"speed {FREE_SPEED}, {FREE_MINUTES} min"
+        session = run_session(setup.up, speed=str(FREE_SPEED), minutes=FREE_MINUTES)
+        rows += session_rows(session, size)
+    memory_mib = float(session["memory_total_mib"])
     rows.append(
         budget_row(
             name="memory of all processes",
-            size=f"speed {FREE_SPEED}, {free_minutes} min",
+            size=size,
             unit="MiB",
             median=memory_mib,
             p99=memory_mib,
