@@ -39,6 +39,8 @@ class Life:
     exits: list[int] = field(default_factory=list)
     gave_up: str = ""
     memory_peak_kib: int = 0
+    cpu_s: float = 0.0
+    """Processor time of the present life, user and system."""
 
 
 class ManagedProcess:
@@ -138,14 +140,17 @@ class ManagedProcess:
             if b"\n" in first or len(first) >= LINE_BYTES_MAX:
                 self.first_line.set_result(first[: first.find(b"\n") + 1] or first[:LINE_BYTES_MAX])
 
-    def sample_memory(self) -> None:
-        """Remember the peak resident size of the living process."""
+    def sample(self) -> None:
+        """Remember the peak resident size and the processor time of the living process."""
         if self.pid is None:
             return
         with contextlib.suppress(OSError, ValueError):
             for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
                 if line.startswith("VmHWM:"):
                     self.life.memory_peak_kib = max(self.life.memory_peak_kib, int(line.split()[1]))
+            # The fields after the command's closing parenthesis begin with the third of proc(5).
+            fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            self.life.cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def stop(self) -> None:
         """Ask the process to end, and kill it after ``STOP_BOUND_S``."""

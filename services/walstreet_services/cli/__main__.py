@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     passed = "all further arguments are the module's own; see --help after the name"
     commands.add_parser("sim", help=f"the gateway simulator ({passed})", add_help=False)
     commands.add_parser("bench", help="measure against peers", add_help=False)
+    commands.add_parser("bootstrap", help="prepare a deployment in containers: prepare, declare", add_help=False)
     service = commands.add_parser("service", help=f"run one service ({passed})", add_help=False)
     service.add_argument("name", choices=SERVICES)
     return top
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _become("walstreet_services.ibsim", arguments[1:])
     if arguments[:1] == ["bench"]:
         _become("walstreet_services.cli.bench", arguments[1:])
+    if arguments[:1] == ["bootstrap"]:
+        _become("walstreet_services.cli.bootstrap", arguments[1:])
     if arguments[:1] == ["service"] and len(arguments) > 1 and arguments[1] in SERVICES:
         _become(f"walstreet_services.{arguments[1]}", arguments[2:])
     options = parser().parse_args(arguments)

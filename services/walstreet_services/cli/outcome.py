@@ -30,6 +30,7 @@ class Outcome:
     dead_letters: int
     restarts: dict[str, int]
     memory_peak_kib: dict[str, int]
+    cpu_s: dict[str, float]
     elapsed_s: float
     failure: str
     state: str
@@ -84,6 +85,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "seed": outcome.seed,
         "elapsed_s": round(outcome.elapsed_s, 3),
         "memory_peak_mib": {name: round(kib / 1024, 1) for name, kib in outcome.memory_peak_kib.items()},
+        "cpu_s": {name: round(value, 2) for name, value in outcome.cpu_s.items()},
         "memory_total_mib": round(outcome.memory_total_mib, 1),
         "restarts": outcome.restarts,
         "tape": {"messages": outcome.tape.messages, "clean": outcome.tape.clean, "bytes": outcome.tape.bytes},

@@ -16,10 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Console
 
-from walstreet.adapters.model_zoo import read_manifest
 from walstreet.adapters.nats import (
     Connection,
     ConnectOptions,
@@ -32,19 +30,18 @@ from walstreet.adapters.nats import (
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.adapters.nats.server import ADMIN, SIMULATOR
 from walstreet.adapters.nats.streams import last_sequence
-from walstreet.domain.model_manifest import ManifestError
 from walstreet.replay.summary import Summarizer, Summary
 from walstreet.replay.verify import TapeReport, TapeVerifier
 from walstreet.runtime.config import Tree, setting
-from walstreet.runtime.cores import calibrations_of
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_SIGNAL_BASE, UsageError
 from walstreet.runtime.logs import configure_logs
 from walstreet.runtime.settings import Settings, load_settings
 from walstreet.runtime.supervisor import ManagedProcess, tail
-from walstreet_events import SessionPhase, decode
+from walstreet_events import EventDecodeError, SessionPhase, decode
 from walstreet_events.market import PhaseName
 from walstreet_events.subjects import TURN_ORDER, Stream
 from walstreet_services.cli.outcome import Outcome, broken_invariants, print_outcome, write_json
+from walstreet_services.cli.recorded import encode_settings, with_models
 from walstreet_services.cli.report import write_report
 from walstreet_services.cli.tapes import free_port, read_all
 from walstreet_services.cli.view import SessionView
@@ -142,27 +139,23 @@ class Session:
         failure = ""
         try:
             parts = await self._start_log()
-            ready = await self._start_simulator(parts, settings)
-            settings = self._with_models(self._settings(self._session_layer(parts, ready)))
-            self._start_services(parts, settings)
-            await self._watch(parts, ready)
-        except (LogError, TimeoutError, RuntimeError) as error:
-            failure = str(error)
-        except BaseException:
-            # Bad input, or the operator's signal: nothing is left running behind the message.
+            try:
+                ready = await self._start_simulator(parts, settings)
+                settings = with_models(self._settings(self._session_layer(parts, ready)))
+                self._start_services(parts, settings)
+                await self._watch(parts, ready)
+            except (LogError, TimeoutError, RuntimeError) as error:
+                failure = str(error)
+            await self._stop_processes(parts)
+            try:
+                outcome = await self._conclude(parts, settings, failure, time.perf_counter() - started)
+            except LogError as error:
+                raise LogError("; ".join(text for text in (failure, str(error)) if text)) from error
+        finally:
+            # Also behind a message about bad input, and behind the operator's signal: nothing is left running.
             if parts is not None:
                 await self._stop_processes(parts)
                 await self._stop_log(parts)
-            raise
-        if parts is None:
-            raise LogError(failure)
-        await self._stop_processes(parts)
-        try:
-            outcome = await self._conclude(parts, settings, failure, time.perf_counter() - started)
-        except LogError as error:
-            raise LogError("; ".join(text for text in (failure, str(error)) if text)) from error
-        finally:
-            await self._stop_log(parts)
         return self._deliver(outcome)
 
     # ----------------------------------------------------------------------------------------- start
@@ -175,17 +168,20 @@ class Session:
             await admin.open()
             await declare_streams(admin)
             await require_durable(server.monitor_url)
-            if await last_sequence(admin) > 0:
-                raise UsageError(
-                    f"--state {self._state} holds the TAPE of an earlier session; choose another folder, or look at "
-                    f"it with `walstreet tape verify --state {self._state}`"
-                )
+            await self._require_empty(admin)
         except BaseException:
             await admin.close()
             await server.stop()
             raise
         keeper = asyncio.create_task(server.keep(), name="log-server")
         return Parts(server=server, admin=admin, keeper=keeper)
+
+    async def _require_empty(self, admin: Connection) -> None:
+        if await last_sequence(admin) > 0:
+            raise UsageError(
+                f"--state {self._state} holds the TAPE of an earlier session; choose another folder, or look at "
+                f"it with `walstreet tape verify --state {self._state}`"
+            )
 
     async def _stop_log(self, parts: Parts) -> None:
         await parts.admin.close()
@@ -254,20 +250,9 @@ class Session:
             over.append({"broker": {"library": options.broker_library}})
         return load_settings(files, over=[*over, session])
 
-    def _with_models(self, settings: Settings) -> Settings:
-        """Return the settings with absolute model folder and recorded calibrations, so that replay needs no file."""
-        folder = Path(settings.inference.folder).resolve()
-        try:
-            manifest = read_manifest(folder)
-        except ManifestError as error:
-            raise UsageError(str(error)) from error
-        inference = msgspec.structs.replace(settings.inference, folder=str(folder))
-        calibrations = settings.calibrations or calibrations_of(manifest)
-        return msgspec.structs.replace(settings, inference=inference, calibrations=calibrations)
-
     def _start_services(self, parts: Parts, settings: Settings) -> None:
         path = self._state / "session.yaml"
-        path.write_bytes(msgspec.yaml.encode(msgspec.to_builtins(settings, order="deterministic")))
+        path.write_bytes(encode_settings(settings))
         for service in TURN_ORDER:
             argv = [sys.executable, "-m", f"walstreet_services.{service.value}", "--config", str(path)]
             self._spawn(parts, service.value, argv, restart=True)
@@ -323,22 +308,20 @@ class Session:
             self._summarizer.take(messages)
             for message in messages:
                 self._view.observe(message)
-                if message.subject == "clock.phase":
-                    event = decode(message.payload)
-                    if isinstance(event, SessionPhase) and event.phase is PhaseName.CLOSED:
-                        self._closed.set()
+                if message.subject == "clock.phase" and _closes(message):
+                    self._closed.set()
 
     async def _sample(self, parts: Parts) -> None:
         while True:
             for process in parts.processes.values():
-                process.sample_memory()
+                process.sample()
             await asyncio.sleep(MEMORY_INTERVAL_S)
 
     # -------------------------------------------------------------------------------------- conclude
 
     async def _stop_processes(self, parts: Parts) -> None:
         for process in parts.processes.values():
-            process.sample_memory()
+            process.sample()
         services = [process for name, process in parts.processes.items() if name != "ibsim"]
         await asyncio.gather(*(process.stop() for process in services))
         if "ibsim" in parts.processes:
@@ -357,6 +340,7 @@ class Session:
             dead_letters=dead,
             restarts=_restarts(parts),
             memory_peak_kib=memory,
+            cpu_s={name: process.life.cpu_s for name, process in parts.processes.items()},
             elapsed_s=elapsed_s,
             failure=failure,
             state=str(self._state),
@@ -379,6 +363,15 @@ def _restarts(parts: Parts) -> dict[str, int]:
     """Return how often each process was started again, the log server included."""
     services = {name: process.life.starts - 1 for name, process in parts.processes.items()}
     return {"nats-server": parts.server.restarts, **services}
+
+
+def _closes(message: RawMessage) -> bool:
+    """Return whether the message says that the session has closed; what cannot be read says nothing."""
+    try:
+        event = decode(message.payload)
+    except EventDecodeError:
+        return False
+    return isinstance(event, SessionPhase) and event.phase is PhaseName.CLOSED
 
 
 def _verify(messages: list[RawMessage], last: int) -> TapeReport:

@@ -53,7 +53,7 @@ class GatewayShell:
         self._clock = ToldClock(settings.session.open_ns - settings.gateway.pre_open_s * 1_000_000_000)
         self._wall = wall
         self._ticks = ticks
-        self._tick_seq = 0
+        self._tick_seq: dict[type, int] = {}
         self._observe: Callable[[Observation], None] = _unattached
         broker_clock = wall if self._mode == "wall" else self._clock
         self.link = BrokerLink(
@@ -109,9 +109,11 @@ class GatewayShell:
     # ----------------------------------------------------------------------------------------- helpers
 
     def _deliver(self, observation: Observation) -> None:
-        tick = to_tick(observation, self._tick_seq + 1)
+        # Quotes and trades are numbered apart, so that a reader of one kind sees its own gaps.
+        number = self._tick_seq.get(type(observation), 0) + 1
+        tick = to_tick(observation, number)
         if tick is not None:
-            self._tick_seq += 1
+            self._tick_seq[type(observation)] = number
             self._ticks.publish(tick)
         self._observe(observation)
 

@@ -67,6 +67,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--delayed-data", action="store_true", help="no permission for live quotes")
     parser.add_argument("--start-immediately", action="store_true", help="do not wait for a subscription")
     parser.add_argument("--exit-at-end", action="store_true", help="end after the last step of --speed max")
+    parser.add_argument("--describe", action="store_true", help="print the session's facts as JSON and end")
     parser.add_argument("--lockstep-url", help="NATS server that carries the turns; needs --speed max")
     parser.add_argument("--lockstep-credentials", type=Path)
     return parser.parse_args(argv)
@@ -123,7 +124,7 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
     return SimulatorServer(
         market,
         matching,
-        Journal(arguments.journal),
+        Journal(None if arguments.describe else arguments.journal),
         GatewayOptions(
             account=arguments.account,
             cash_nano=round(arguments.cash * NANO_PER_DOLLAR),
@@ -145,18 +146,7 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
         port = await server.listen(arguments.host, arguments.port)
     except OSError as problem:
         raise UsageError(f"cannot listen on {arguments.host}:{arguments.port}: {problem}") from None
-    session = server.gateway.market.session
-    _say(
-        ready=True,
-        port=port,
-        host=arguments.host,
-        day=session.date.isoformat(),
-        open_ns=session.open_ns,
-        close_ns=session.close_ns,
-        steps=server.playback.steps_count,
-        symbols=[item.symbol for item in server.gateway.market.instruments],
-        account=arguments.account,
-    )
+    _say(ready=True, port=port, **_facts(arguments, server))
     if arguments.start_immediately:
         server.started.set()
     if arguments.lockstep_url:
@@ -184,6 +174,21 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
     return code
 
 
+def _facts(arguments: argparse.Namespace, server: SimulatorServer) -> dict[str, str | int | bool | list[str]]:
+    """Return what a stack must know of the session; ``end_ns`` is the close, or earlier when fewer minutes are played."""
+    session, playback = server.gateway.market.session, server.playback
+    return {
+        "host": arguments.host,
+        "day": session.date.isoformat(),
+        "open_ns": session.open_ns,
+        "close_ns": session.close_ns,
+        "end_ns": min(session.close_ns, playback.step_end_ns(playback.steps_count - 1)),
+        "steps": playback.steps_count,
+        "symbols": [item.symbol for item in server.gateway.market.instruments],
+        "account": arguments.account,
+    }
+
+
 def _say(**facts: str | int | bool | list[str]) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
@@ -200,7 +205,11 @@ def main(argv: Sequence[str] | None = None, *, connect_turns: ConnectTurns | Non
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
     try:
         speed = _speed(arguments.speed, lockstep=bool(arguments.lockstep_url), carried=connect_turns is not None)
-        return asyncio.run(_serve(arguments, _server(arguments, speed), connect_turns))
+        server = _server(arguments, speed)
+        if arguments.describe:
+            _say(port=arguments.port, **_facts(arguments, server))
+            return EXIT_OK
+        return asyncio.run(_serve(arguments, server, connect_turns))
     except (UsageError, MarketError, OSError) as problem:
         sys.stderr.write(f"walstreet sim: {problem}\n")
         return EXIT_USAGE

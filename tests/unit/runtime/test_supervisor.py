@@ -231,12 +231,12 @@ async def test_the_peak_of_memory_is_remembered(tmp_path: Path) -> None:
     process = managed(tmp_path, "import time; print('ready'); time.sleep(60)")
     running = asyncio.create_task(process.run())
     await asyncio.wait_for(process.wait_first_line(), WAIT_S)
-    process.sample_memory()
+    process.sample()
     peak_kib = process.life.memory_peak_kib
     assert peak_kib > 1_000
     await process.stop()
     await running
-    process.sample_memory()
+    process.sample()
     assert process.life.memory_peak_kib == peak_kib
 
 

@@ -1,0 +1,34 @@
+"""Owns the recorded configuration of a session: complete settings, so that a replay needs no other file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from walstreet.adapters.model_zoo import read_manifest
+from walstreet.domain.model_manifest import ManifestError
+from walstreet.runtime.cores import calibrations_of
+from walstreet.runtime.errors import UsageError
+from walstreet.runtime.settings import Settings
+
+
+def with_models(settings: Settings) -> Settings:
+    """Return the settings with an absolute model folder and recorded calibrations.
+
+    Raises:
+        UsageError: The model folder has no usable manifest.
+    """
+    folder = Path(settings.inference.folder).resolve()
+    try:
+        manifest = read_manifest(folder)
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
+    inference = msgspec.structs.replace(settings.inference, folder=str(folder))
+    calibrations = settings.calibrations or calibrations_of(manifest)
+    return msgspec.structs.replace(settings, inference=inference, calibrations=calibrations)
+
+
+def encode_settings(settings: Settings) -> bytes:
+    """Return the settings as a YAML layer; the same settings give the same bytes."""
+    return msgspec.yaml.encode(msgspec.to_builtins(settings, order="deterministic"))
