@@ -109,17 +109,19 @@ class BrokerLink:
         while True:
             if wall is not None:
                 await asyncio.sleep(WALL_POLL_S)
-                self._clock.tell(wall.now_ns() - CLOSE_GRACE_NS)
+                now_ns = wall.now_ns() - CLOSE_GRACE_NS
             else:
                 await asyncio.sleep(SERVER_TIME_POLL_S)
                 if not self.broker.connected:
                     continue
                 try:
-                    self._clock.tell(await self.broker.server_time_ns())
+                    now_ns = await self.broker.server_time_ns()
                 except self._errors as error:
                     self._log.warning("broker_time_unknown", error=str(error))
                     continue
-            self._deliver(TimeObserved(ts_ns=self._clock.now_ns()))
+            # The answer itself, not the clock, which an observation may have moved on since the answer was sent.
+            self._clock.tell(now_ns)
+            self._deliver(TimeObserved(ts_ns=now_ns))
 
     async def stop(self) -> None:
         """Disconnect."""

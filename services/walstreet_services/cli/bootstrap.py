@@ -76,8 +76,7 @@ def prepare(options: argparse.Namespace) -> None:
     settings = load_settings([Path(name) for name in options.config])
     if options.simulator:
         facts = describe([item for item in options.simulator if item != "--"])
-        layer = session_layer(facts, market=_argument(options.simulator, "--market", "synthetic"))
-        settings = load_settings([Path(name) for name in options.config], over=[layer])
+        settings = load_settings([Path(name) for name in options.config], over=[session_layer(facts)])
     settings = with_models(settings)
     _record(root / "session" / "session.yaml", settings)
     credentials = root / "credentials"
@@ -109,14 +108,14 @@ def describe(arguments: Sequence[str]) -> dict[str, Any]:
     """
     # A process of its own: services, and the simulator is one of them, never import each other.
     argv = [sys.executable, "-m", "walstreet_services.ibsim", *arguments, "--describe"]
-    ended = subprocess.run(argv, capture_output=True, text=True, timeout=DESCRIBE_TIMEOUT_S, check=False)  # noqa: S603
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=DESCRIBE_TIMEOUT_S, check=False)
     if ended.returncode != 0:
         raise UsageError(f"the simulator cannot play this session: {ended.stderr.strip() or ended.returncode}")
     facts: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return facts
 
 
-def session_layer(facts: dict[str, Any], *, market: str) -> Tree:
+def session_layer(facts: dict[str, Any]) -> Tree:
     """Return the configuration layer that a simulator's facts spell; a shortened session closes when it ends."""
     return {
         "session": {
@@ -124,7 +123,7 @@ def session_layer(facts: dict[str, Any], *, market: str) -> Tree:
             "open_ns": facts["open_ns"],
             "close_ns": facts["end_ns"],
             "symbols": facts["symbols"],
-            "market": market,
+            "market": facts["market"],
         },
         "broker": {"account": facts["account"], "port": facts["port"], "paced": False},
     }
@@ -176,14 +175,6 @@ def _write(path: Path, text: str, mode: int) -> None:
     draft.touch(mode=mode)
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
-
-
-def _argument(arguments: Sequence[str], name: str, default: str) -> str:
-    found = default
-    for flag, value in zip(arguments, arguments[1:], strict=False):
-        if flag == name:
-            found = value
-    return found
 
 
 def _port(url: str, key: str) -> int:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from walstreet.domain.gateway import to_tick
 from walstreet.domain.observations import (
+    BrokerBarObserved,
     HistoryBar,
     HistoryObserved,
     InstrumentsObserved,
@@ -116,6 +117,10 @@ class GatewayShell:
             self._tick_seq[type(observation)] = number
             self._ticks.publish(tick)
         self._observe(observation)
+        if self._mode == "broker" and isinstance(observation, BrokerBarObserved):
+            # The simulator may run so fast that its steps are seconds apart. Its five-second bars end a step: what
+            # comes behind them belongs to the next one, and to the next minute if the minute ended.
+            self._clock.tell(observation.bar.start_ns + observation.bar_ns + 1)
 
     async def _subscribe(self, broker: Broker) -> None:
         """Ask for everything the session needs; repeated after every connection."""

@@ -66,6 +66,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--commission-delay-ms", type=int, default=0)
     parser.add_argument("--delayed-data", action="store_true", help="no permission for live quotes")
     parser.add_argument("--start-immediately", action="store_true", help="do not wait for a subscription")
+    parser.add_argument("--start-on-signal", action="store_true", help="do not start before SIGUSR1 comes")
     parser.add_argument("--exit-at-end", action="store_true", help="end after the last step of --speed max")
     parser.add_argument("--describe", action="store_true", help="print the session's facts as JSON and end")
     parser.add_argument("--lockstep-url", help="NATS server that carries the turns; needs --speed max")
@@ -134,6 +135,7 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
         speed=speed,
         lead_seconds=arguments.lead_seconds,
         steps_limit=arguments.minutes * 60 // arguments.step_seconds,
+        start_on_subscription=not arguments.start_on_signal,
     )
 
 
@@ -142,6 +144,7 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, server.started.set)
     try:
         port = await server.listen(arguments.host, arguments.port)
     except OSError as problem:
@@ -175,10 +178,11 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
 
 
 def _facts(arguments: argparse.Namespace, server: SimulatorServer) -> dict[str, str | int | bool | list[str]]:
-    """Return what a stack must know of the session; ``end_ns`` is the close, or earlier when fewer minutes are played."""
+    """Return what a stack must know; ``end_ns`` is the close, or earlier when fewer minutes are played."""
     session, playback = server.gateway.market.session, server.playback
     return {
         "host": arguments.host,
+        "market": arguments.market,
         "day": session.date.isoformat(),
         "open_ns": session.open_ns,
         "close_ns": session.close_ns,

@@ -21,6 +21,7 @@ class SessionClock:
         self._speed = speed
         self._wall_ns = wall_ns
         self._anchor: tuple[int, int] | None = None
+        self._limit_ns: int | None = None
 
     @property
     def granted(self) -> bool:
@@ -37,11 +38,27 @@ class SessionClock:
         if self._speed is not None and self._anchor is None:
             self._anchor = (self._wall_ns(), self._now_ns)
 
+    def hold_before(self, ts_ns: int | None) -> None:
+        """Let the clock show no time from ``ts_ns`` on, until it is told otherwise; None takes the limit away.
+
+        A client that is told a time may rely on having been told everything that happened before it, so the clock
+        waits for a step that is due and not played yet.
+        """
+        self._limit_ns = ts_ns
+
+    def due_ns(self) -> int:
+        """Return how far wall time has come, for whoever decides what is to be played."""
+        if self._anchor is None or self._speed is None:
+            return self._now_ns
+        wall_ns, session_ns = self._anchor
+        return max(self._now_ns, session_ns + round((self._wall_ns() - wall_ns) * self._speed))
+
     def now_ns(self) -> int:
         """Return session time in nanoseconds UTC."""
-        if self._anchor is not None and self._speed is not None:
-            wall_ns, session_ns = self._anchor
-            self._now_ns = max(self._now_ns, session_ns + round((self._wall_ns() - wall_ns) * self._speed))
+        due_ns = self.due_ns()
+        if self._limit_ns is not None:
+            due_ns = min(due_ns, self._limit_ns - 1)
+        self._now_ns = max(self._now_ns, due_ns)
         return self._now_ns
 
     def advance(self, ts_ns: int) -> None:
@@ -52,4 +69,4 @@ class SessionClock:
         """Return how long wall time needs to bring a running clock to ``ts_ns``, at least zero."""
         assert self._speed is not None, "a granted clock reaches no instant by itself"
         assert self._anchor is not None, "a frozen clock reaches no instant"
-        return max(0.0, (ts_ns - self.now_ns()) / self._speed / 1e9)
+        return max(0.0, (ts_ns - self.due_ns()) / self._speed / 1e9)

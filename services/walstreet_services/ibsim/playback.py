@@ -28,6 +28,7 @@ class Playback:
         count = self._market.steps_count
         self.steps_count = count if steps_limit is None else min(count, steps_limit)
         self._next = 0
+        self._hold()
 
     @property
     def now_ns(self) -> int:
@@ -77,8 +78,13 @@ class Playback:
         if self._gateway.delayed is not None and late_index >= 0:
             late = self._market.step(late_index)
         self._next += 1
+        self._hold()
         self._clock.advance(step.ts_ns)
         self._gateway.on_step(step, late)
+
+    def _hold(self) -> None:
+        """Keep the clock behind the next step, which its clients have not been told of."""
+        self._clock.hold_before(None if self.finished else self.step_end_ns(self._next))
 
     async def run(self, started: asyncio.Event) -> None:
         """Follow a running clock for ever, or play a granted one as fast as the clients read."""
@@ -90,7 +96,7 @@ class Playback:
             return
         self._clock.start()
         while True:
-            await self.play_until(self._clock.now_ns())
+            await self.play_until(self._clock.due_ns())
             wait = IDLE_SECONDS
             if not self.finished:
                 wait = self._clock.wall_seconds_until(self.step_end_ns(self._next))

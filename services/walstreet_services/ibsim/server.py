@@ -38,12 +38,17 @@ class SimulatorServer:
         speed: float | None = 1.0,
         lead_seconds: int = LEAD_SECONDS,
         steps_limit: int | None = None,
+        start_on_subscription: bool = True,
         wall_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Build everything; ``speed`` None means that time moves only when the playback is told."""
+        """Build everything; ``speed`` None means that time moves only when the playback is told.
+
+        The playback waits for ``started``, which the first subscription sets unless ``start_on_subscription`` is off.
+        """
         self.started = asyncio.Event()
         clock = SessionClock(market.session.open_ns - lead_seconds * NS_PER_SECOND, speed, wall_ns)
-        self.gateway = Gateway(market, matching, clock, journal, options, on_first_subscription=self.started.set)
+        begin = self.started.set if start_on_subscription else _wait_further
+        self.gateway = Gateway(market, matching, clock, journal, options, on_first_subscription=begin)
         self.playback = Playback(self.gateway, steps_limit=steps_limit)
         self._server: asyncio.Server | None = None
         self._player: asyncio.Task[None] | None = None
@@ -78,3 +83,7 @@ class SimulatorServer:
         self.gateway.close()
         # One turn of the loop lets the transports write what is left and close.
         await asyncio.sleep(0)
+
+
+def _wait_further() -> None:
+    """Take note of a subscription that does not start the playback."""

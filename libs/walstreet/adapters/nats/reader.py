@@ -102,31 +102,55 @@ class TapeReader:
     async def _batch(self, first: int, last: int) -> list[RawMessage]:
         client = self._connection.client
         inbox = client.new_inbox()
+        ask = {"seq": first, "batch": min(BATCH_MESSAGES, last - first + 1), "max_bytes": BATCH_BYTES_MAX}
+        batch = _Batch(ask, last)
+        # A callback costs a third of ``next_msg``, which makes a task and a timer for every message.
         subscription = await client.subscribe(
-            inbox, pending_msgs_limit=4 * BATCH_MESSAGES, pending_bytes_limit=4 * BATCH_BYTES_MAX
+            inbox, cb=batch.take, pending_msgs_limit=4 * BATCH_MESSAGES, pending_bytes_limit=4 * BATCH_BYTES_MAX
         )
         try:
-            ask = {"seq": first, "batch": min(BATCH_MESSAGES, last - first + 1), "max_bytes": BATCH_BYTES_MAX}
             await client.publish(f"$JS.API.DIRECT.GET.{self._stream.value}", json.dumps(ask).encode(), reply=inbox)
-            got: list[RawMessage] = []
-            while len(got) <= BATCH_MESSAGES:
-                reply = await subscription.next_msg(timeout=REQUEST_TIMEOUT_S)
-                found = reply.headers or {}
-                # A stored message may carry a header "Status" of its own; only the server's answers lack a sequence.
-                if SEQUENCE_HEADER not in found:
-                    status = found.get("Status")
-                    if status in (END_OF_BATCH_STATUS, NOT_FOUND_STATUS):
-                        break
-                    raise LogUnreachableError(f"direct get of {ask} answered status {status}: {reply.headers}")
-                message = stored_message(reply)
-                if message.seq > last:
-                    break
-                got.append(message)
-            return got
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                await batch.ended
+            return batch.messages
         finally:
             # A connection that went away took the subscription along; the reason is on its way already.
             with contextlib.suppress(nats.errors.Error):
                 await subscription.unsubscribe()
+
+
+class _Batch:
+    """Collects the answers of one direct get."""
+
+    def __init__(self, ask: dict[str, int], last: int) -> None:
+        self._ask = ask
+        self._last = last
+        self.messages: list[RawMessage] = []
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def take(self, reply: Msg) -> None:
+        """Take one answer; a callback must not raise."""
+        if self.ended.done():
+            return
+        found = reply.headers or {}
+        # A stored message may carry a header "Status" of its own; only the server's answers lack a sequence.
+        if SEQUENCE_HEADER not in found:
+            status = found.get("Status")
+            if status in (END_OF_BATCH_STATUS, NOT_FOUND_STATUS):
+                self.ended.set_result(None)
+            else:
+                text = f"direct get of {self._ask} answered status {status}: {reply.headers}"
+                self.ended.set_exception(LogUnreachableError(text))
+            return
+        try:
+            message = stored_message(reply)
+        except (KeyError, ValueError) as error:
+            self.ended.set_exception(LogUnreachableError(f"direct get of {self._ask} answered damage: {error!r}"))
+            return
+        if message.seq > self._last:
+            self.ended.set_result(None)
+        else:
+            self.messages.append(message)
 
 
 def stored_message(reply: Msg) -> RawMessage:
