@@ -27,7 +27,16 @@ from walstreet.domain.units import (
     price_usd,
     shares,
 )
-from walstreet_events import PRICE_SCALE, BarFlag, FeatureBlock, FloatBlock, IntBlock, Mode, PredictionBlock
+from walstreet_events import (
+    PRICE_SCALE,
+    BarFlag,
+    FeatureBlock,
+    FloatBlock,
+    InstrumentRef,
+    IntBlock,
+    Mode,
+    PredictionBlock,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +170,28 @@ def _window(state: ArbiterState, now_ns: int, parameters: ArbiterParameters) -> 
     )
 
 
+def _daily_volume(market: _Market, known: Sequence[InstrumentRef | None]) -> IntArray:
+    """Return average daily volume in micro shares: the block's, else the reference's, else 0."""
+    volume = market.integers("average_daily_volume_micro")
+    reference = np.array([item.average_daily_volume_micro if item else 0 for item in known], dtype=np.int64)
+    return np.where(volume > 0, volume, reference)
+
+
+def _quote_usable(
+    market: _Market, state: ArbiterState, mid: IntArray, now_ns: int, parameters: freshness.FreshnessParameters
+) -> BoolArray:
+    """Return which symbols have a two-sided quote that is fresh."""
+    fresh = freshness.quote_fresh(
+        market.integers("quote_ts_ns"),
+        now_ns=now_ns,
+        farms_healthy=state.farms_healthy,
+        farms_broken=state.farms_broken,
+        parameters=parameters,
+    )
+    usable: BoolArray = fresh & (mid > 0) & ((market.integers("flags") & BarFlag.NO_QUOTE) == 0)
+    return usable
+
+
 def build_inputs(
     state: ArbiterState,
     predictions: PredictionBlock,
@@ -179,13 +210,9 @@ def build_inputs(
     ts_ns = block.ts_ns if block else predictions.ts_ns
     now_ns = max(ts_ns, state.clock_ns)
     mid = mid_nano(bid, ask)
-    quote_ts_ns = market.integers("quote_ts_ns")
-    flags = market.integers("flags")
     halted = np.array([state.halted.get(symbol, False) for symbol in symbols], dtype=np.bool_)
-    volume = market.integers("average_daily_volume_micro")
     known = [state.instruments.get(symbol) for symbol in symbols]
-    reference_volume = np.array([item.average_daily_volume_micro if item else 0 for item in known], dtype=np.int64)
-    volume = np.where(volume > 0, volume, reference_volume)
+    volume = _daily_volume(market, known)
     close = market.integers("close_nano")
     last = np.array([state.ledger.mark_nano(symbol) for symbol in symbols], dtype=np.int64)
     position = np.array([state.ledger.position_micro(symbol) for symbol in symbols], dtype=np.int64)
@@ -212,16 +239,7 @@ def build_inputs(
         ),
         reference_known=np.array([item is not None and item.con_id > 0 for item in known], dtype=np.bool_),
         at_work=np.array([symbol in rest or symbol in state.external for symbol in symbols], dtype=np.bool_),
-        quote_fresh=freshness.quote_fresh(
-            quote_ts_ns,
-            now_ns=now_ns,
-            farms_healthy=state.farms_healthy,
-            farms_broken=state.farms_broken,
-            parameters=parameters.freshness,
-        )
-        & (mid > 0)
-        & ((flags & BarFlag.NO_QUOTE) == 0)
-        & ~halted,
+        quote_fresh=_quote_usable(market, state, mid, now_ns, parameters.freshness) & ~halted,
         mid_nano=mid,
         mark_usd=price_usd(np.where(mid > 0, mid, np.where(close > 0, close, last))),
         spread_bps=market.floats("spread_bps"),

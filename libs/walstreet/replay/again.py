@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from walstreet.ports import Core, StateT
-from walstreet.runtime.loop import Message
+from walstreet.runtime.loop_ports import Message
 from walstreet_events import AnyEvent, ModeRequest, ProducerEpoch, Service, decode, encode, reads, tag_of
 from walstreet_events import headers as names
 

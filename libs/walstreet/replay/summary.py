@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from walstreet.runtime.loop import Message
+from walstreet.runtime.loop_ports import Message
 from walstreet_events import (
     AccountValues,
     AnyEvent,

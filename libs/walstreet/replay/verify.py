@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from walstreet.runtime.chain import ChainFault, ChainVerifier
-from walstreet.runtime.loop import Message
+from walstreet.runtime.loop_ports import Message
 from walstreet_events import EventDecodeError, decode, subject_of, tag_of
 
 FAULTS_SHOWN_MAX = 100

@@ -17,13 +17,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol
+from typing import Generic, NamedTuple
 
 import structlog
 
 from walstreet.domain.observations import Observation
 from walstreet.ports import Core, Effects, Journal, StateT
 from walstreet.runtime.chain import ChainFault, ChainVerifier
+from walstreet.runtime.loop_ports import DeadLetters, Inbox, Message, Turn
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet_events import (
     AnyEvent,
@@ -45,65 +46,6 @@ OBSERVATIONS_PER_DRAIN_MAX = 4_096
 """In free running, inputs and the connection get their turn after so many observations at the latest."""
 
 assert OBSERVATIONS_PER_DRAIN_MAX < OBSERVATIONS_MAX
-
-
-class Message(Protocol):
-    """A stored message as the inbox delivers it."""
-
-    @property
-    def seq(self) -> int:
-        """Return the stream sequence."""
-
-    @property
-    def subject(self) -> str:
-        """Return the subject."""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Return the headers."""
-
-    @property
-    def payload(self) -> bytes:
-        """Return the event's bytes."""
-
-    @property
-    def producer(self) -> str:
-        """Return the producer's name."""
-
-    def number(self, name: str) -> int:
-        """Return an integer header, 0 when absent."""
-
-
-class Inbox(Protocol):
-    """Ordered, gapless delivery of the TAPE."""
-
-    @property
-    def next_seq(self) -> int:
-        """Return the next stream sequence."""
-
-    async def take(self, upto: int | None = None) -> Sequence[Message]:
-        """Return what can be delivered now, or everything up to ``upto``."""
-
-
-class DeadLetters(Protocol):
-    """Keeps what could not be handled."""
-
-    async def keep(
-        self, *, reason: str, detail: str, subject: str, stream_seq: int, payload: bytes, ts_ns: int
-    ) -> None:
-        """Store one dead letter durably."""
-
-
-class Turn(Protocol):
-    """One granted turn."""
-
-    @property
-    def now_ns(self) -> int:
-        """Return session time of the turn."""
-
-    @property
-    def upto(self) -> int:
-        """Return the last stream sequence of the turn."""
 
 
 class LoopOverrunError(RuntimeError):

@@ -12,7 +12,8 @@ import structlog
 
 from walstreet.ports import Journal
 from walstreet.runtime.health import HealthServer
-from walstreet.runtime.loop import DeadLetters, Inbox, Message, ServiceLoop, Turn
+from walstreet.runtime.loop import ServiceLoop
+from walstreet.runtime.loop_ports import DeadLetters, Inbox, Message, Turn
 from walstreet.runtime.metrics import ServiceMetrics
 
 STOP_BOUND_S = 4.0

@@ -47,14 +47,22 @@ class ManagedProcess:
     """One child process that is kept alive until it is stopped."""
 
     def __init__(
-        self, name: str, argv: Sequence[str], *, log: Path, environment: Mapping[str, str], restart: bool = True
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        restart: bool = True,
+        endless: bool = False,
     ) -> None:
-        """Prepare; output goes to ``log``."""
+        """Prepare; output goes to ``log``. With ``endless`` even a clean end that nobody asked for is a failure."""
         self.name = name
         self._argv = list(argv)
         self._log_path = log
         self._environment = dict(environment)
         self._restart = restart
+        self._endless = endless
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._stop_asked = asyncio.Event()
@@ -82,7 +90,7 @@ class ManagedProcess:
                 started = asyncio.get_running_loop().time()
                 code = await self._once()
                 self.life.exits.append(code)
-                if code == EXIT_OK or self._told_to_stop():
+                if self._told_to_stop() or (code == EXIT_OK and not self._endless):
                     return
                 if asyncio.get_running_loop().time() - started >= HEALTHY_AFTER_S:
                     backoff_s, failures = BACKOFF_FIRST_S, 0

@@ -94,7 +94,7 @@ def every_event() -> dict[str, AnyEvent | AnyTick]:
     return {tag_of(type(event)): event for event in examples}
 
 
-def _operations() -> list[AnyEvent | AnyTick]:
+def _reconciliation() -> list[AnyEvent | AnyTick]:
     request = ReconRequest(
         id=event_id(ReconRequest), cause=event_id(ClockTick), ts_ns=OPEN_NS, number=1, reason="start"
     )
@@ -163,6 +163,11 @@ def _operations() -> list[AnyEvent | AnyTick]:
             mode=Mode.OBSERVE,
             reason="1 reconciliation breaks, first quantity AAA position",
         ),
+    ]
+
+
+def _operations() -> list[AnyEvent | AnyTick]:
+    return [
         operator_command(),
         ParameterChange(
             id=event_id(ParameterChange),
@@ -212,5 +217,6 @@ _MAKERS: tuple[Callable[[], list[AnyEvent | AnyTick]], ...] = (
     decision_examples,
     lambda: list(order_examples(OPEN_NS)),
     lambda: list(account_examples(OPEN_NS)),
+    _reconciliation,
     _operations,
 )

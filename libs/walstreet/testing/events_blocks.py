@@ -45,35 +45,65 @@ from walstreet_events import (
 )
 
 
-def market_examples() -> list[AnyEvent | AnyTick]:
-    """Return one event of every type."""
+def _bar() -> BarBlock:
+    """Return one bar of two symbols, the second of which did not trade."""
+    end_ns, prices = OPEN_NS + BAR_NS, int_block([100_250_000_000, 50_000_000_000])
+    return BarBlock(
+        id=event_id(BarBlock),
+        cause=ROOT,
+        ts_ns=end_ns,
+        symbols=SYMBOLS,
+        bar_ns=BAR_NS,
+        warmup=False,
+        open_nano=int_block([100_000_000_000, 50_000_000_000]),
+        high_nano=int_block([100_500_000_000, 50_000_000_000]),
+        low_nano=int_block([99_900_000_000, 50_000_000_000]),
+        close_nano=prices,
+        volume_micro=int_block([1_200_000_000, 0]),
+        trade_count=int_block([17, 0]),
+        vwap_nano=int_block([100_200_000_000, 50_000_000_000]),
+        bid_nano=int_block([100_240_000_000, 0]),
+        ask_nano=int_block([100_260_000_000, 0]),
+        bid_size_micro=int_block([300_000_000, 0]),
+        ask_size_micro=int_block([200_000_000, 0]),
+        spread_mean_nano=int_block([20_000_000, 0]),
+        signed_volume_micro=int_block([-200_000_000, 0]),
+        quote_count=int_block([31, 0]),
+        quote_ts_ns=int_block([end_ns - 250_000_000, 0]),
+        flags=int_block([0, int(BarFlag.EMPTY | BarFlag.NO_QUOTE | BarFlag.UNCHECKED)]),
+    )
+
+
+def _features() -> FeatureBlock:
+    """Return the features of the same bar; the second symbol is not ready."""
     end_ns, prices = OPEN_NS + BAR_NS, int_block([100_250_000_000, 50_000_000_000])
     two = int_block([0, 0])
+    return FeatureBlock(
+        id=event_id(FeatureBlock),
+        cause=event_id(BarBlock),
+        ts_ns=end_ns,
+        symbols=SYMBOLS,
+        warmup=False,
+        schema_hash="ab" * 32,
+        values=float_block([[1.5, -0.25, 0.0], [float("nan"), 2.0, 3.0]]),
+        ready=int_block([1, 0]),
+        flags=two,
+        bid_nano=int_block([100_240_000_000, 0]),
+        ask_nano=int_block([100_260_000_000, 0]),
+        close_nano=prices,
+        quote_ts_ns=int_block([end_ns, 0]),
+        spread_bps=float_block([1.995, float("nan")]),
+        sigma_5m_bps=float_block([12.5, float("nan")]),
+        sigma_day_bps=float_block([110.0, float("nan")]),
+        average_daily_volume_micro=int_block([50_000_000_000_000, 0]),
+    )
+
+
+def market_examples() -> list[AnyEvent | AnyTick]:
+    """Return one event of every type."""
+    end_ns = OPEN_NS + BAR_NS
     return [
-        BarBlock(
-            id=event_id(BarBlock),
-            cause=ROOT,
-            ts_ns=end_ns,
-            symbols=SYMBOLS,
-            bar_ns=BAR_NS,
-            warmup=False,
-            open_nano=int_block([100_000_000_000, 50_000_000_000]),
-            high_nano=int_block([100_500_000_000, 50_000_000_000]),
-            low_nano=int_block([99_900_000_000, 50_000_000_000]),
-            close_nano=prices,
-            volume_micro=int_block([1_200_000_000, 0]),
-            trade_count=int_block([17, 0]),
-            vwap_nano=int_block([100_200_000_000, 50_000_000_000]),
-            bid_nano=int_block([100_240_000_000, 0]),
-            ask_nano=int_block([100_260_000_000, 0]),
-            bid_size_micro=int_block([300_000_000, 0]),
-            ask_size_micro=int_block([200_000_000, 0]),
-            spread_mean_nano=int_block([20_000_000, 0]),
-            signed_volume_micro=int_block([-200_000_000, 0]),
-            quote_count=int_block([31, 0]),
-            quote_ts_ns=int_block([end_ns - 250_000_000, 0]),
-            flags=int_block([0, int(BarFlag.EMPTY | BarFlag.NO_QUOTE | BarFlag.UNCHECKED)]),
-        ),
+        _bar(),
         clock_tick(),
         SessionPhase(
             id=event_id(SessionPhase),
@@ -123,25 +153,7 @@ def market_examples() -> list[AnyEvent | AnyTick]:
             average_daily_volume_micro=50_000_000_000_000,
         ),
         session_ref(),
-        FeatureBlock(
-            id=event_id(FeatureBlock),
-            cause=event_id(BarBlock),
-            ts_ns=end_ns,
-            symbols=SYMBOLS,
-            warmup=False,
-            schema_hash="ab" * 32,
-            values=float_block([[1.5, -0.25, 0.0], [float("nan"), 2.0, 3.0]]),
-            ready=int_block([1, 0]),
-            flags=two,
-            bid_nano=int_block([100_240_000_000, 0]),
-            ask_nano=int_block([100_260_000_000, 0]),
-            close_nano=prices,
-            quote_ts_ns=int_block([end_ns, 0]),
-            spread_bps=float_block([1.995, float("nan")]),
-            sigma_5m_bps=float_block([12.5, float("nan")]),
-            sigma_day_bps=float_block([110.0, float("nan")]),
-            average_daily_volume_micro=int_block([50_000_000_000_000, 0]),
-        ),
+        _features(),
         Quote(
             seq=41,
             ts_ns=OPEN_NS + 1,

@@ -41,6 +41,7 @@ from walstreet_events import EventDecodeError, SessionPhase, decode
 from walstreet_events.market import PhaseName
 from walstreet_events.subjects import TURN_ORDER, Stream
 from walstreet_services.cli.outcome import Outcome, broken_invariants, print_outcome, write_json
+from walstreet_services.cli.readiness import Readiness
 from walstreet_services.cli.recorded import encode_settings, with_models
 from walstreet_services.cli.report import write_report
 from walstreet_services.cli.tapes import free_port, read_all
@@ -51,6 +52,9 @@ SERVICES_READY_S = 90.0
 SETTLE_S = 2.0
 """After the close, fills and reconciliations on their way still arrive for so long (wall time, free-running)."""
 VIEW_INTERVAL_S = 0.25
+READY_POLL_S = 0.05
+FREE_CLOSE_DELAY_MS = 2_000
+"""Free-running: the broker's own last five-second bar of a minute may come so much later (session time)."""
 MEMORY_INTERVAL_S = 1.0
 CONFIG_DIR = Path("config")
 
@@ -101,6 +105,7 @@ class Session:
         self._summarizer = Summarizer()
         self._view = SessionView(self._console, live=not options.no_view)
         self._closed = asyncio.Event()
+        self._readiness = Readiness()
 
     async def run(self) -> int:
         """Run the session to its report and return the exit code; SIGTERM and SIGINT end it early, in order.
@@ -201,6 +206,8 @@ class Session:
         if self._lockstep:
             argv += ["--exit-at-end", "--lockstep-url", parts.server.url]
             argv += ["--lockstep-credentials", str(parts.server.credentials / SIMULATOR)]
+        else:
+            argv.append("--start-on-signal")
         process = self._spawn(parts, "ibsim", [sys.executable, "-m", "walstreet_services.ibsim", *argv], restart=False)
         ended = asyncio.create_task(process.ended.wait(), name="ibsim-ended")
         first = asyncio.create_task(process.wait_first_line(), name="ibsim-ready")
@@ -248,7 +255,8 @@ class Session:
         over = [setting(text) for text in options.set]
         if options.broker_library:
             over.append({"broker": {"library": options.broker_library}})
-        return load_settings(files, over=[*over, session])
+        mode: Tree = {} if self._lockstep else {"gateway": {"close_delay_ms": FREE_CLOSE_DELAY_MS}}
+        return load_settings(files, over=[mode, *over, session])
 
     def _start_services(self, parts: Parts, settings: Settings) -> None:
         path = self._state / "session.yaml"
@@ -261,7 +269,8 @@ class Session:
         logs = self._state / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("WALSTREET__")}
-        process = ManagedProcess(name, argv, log=logs / f"{name}.out", environment=environment, restart=restart)
+        log = logs / f"{name}.out"
+        process = ManagedProcess(name, argv, log=log, environment=environment, restart=restart, endless=restart)
         parts.processes[name] = process
         parts.tasks.append(asyncio.create_task(process.run(), name=name))
         return process
@@ -276,6 +285,8 @@ class Session:
         follow = asyncio.create_task(self._follow(inbox), name="follow")
         memory = asyncio.create_task(self._sample(parts), name="memory")
         try:
+            if not self._lockstep:
+                await self._begin_clock(parts, follow)
             await self._until_closed(parts, follow)
         finally:
             for task in (follow, memory):
@@ -283,16 +294,34 @@ class Session:
             await asyncio.gather(follow, memory, return_exceptions=True)
             self._view.end()
 
+    async def _begin_clock(self, parts: Parts, follow: asyncio.Task[None]) -> None:
+        """Let the simulator's clock run as soon as every service is ready for the session's first minute."""
+        bound = time.perf_counter() + SERVICES_READY_S
+        while not self._readiness.reached:
+            await self._require_running(parts, follow)
+            if time.perf_counter() > bound:
+                raise TimeoutError(
+                    f"the services were not ready within {SERVICES_READY_S:.0f} s; see {self._state}/logs"
+                )
+            await asyncio.sleep(READY_POLL_S)
+        pid = parts.processes["ibsim"].pid
+        if pid is not None:
+            os.kill(pid, signal.SIGUSR1)
+
+    async def _require_running(self, parts: Parts, follow: asyncio.Task[None]) -> None:
+        """Raise what ended the log or the following of it, or name the process that was given up."""
+        if follow.done():
+            await follow
+        if parts.keeper.done():
+            await parts.keeper
+        for process in parts.processes.values():
+            if process.life.gave_up:
+                raise RuntimeError(f"{process.life.gave_up} (whole log: {self._state}/logs/{process.name}.out)")
+
     async def _until_closed(self, parts: Parts, follow: asyncio.Task[None]) -> None:
         simulator = parts.processes["ibsim"]
         while True:
-            if follow.done():
-                await follow
-            if parts.keeper.done():
-                await parts.keeper
-            for process in parts.processes.values():
-                if process.life.gave_up:
-                    raise RuntimeError(f"{process.life.gave_up} (whole log: {self._state}/logs/{process.name}.out)")
+            await self._require_running(parts, follow)
             if self._lockstep and simulator.ended.is_set():
                 return
             if not self._lockstep and self._closed.is_set():
@@ -308,6 +337,7 @@ class Session:
             self._summarizer.take(messages)
             for message in messages:
                 self._view.observe(message)
+                self._readiness.observe(message)
                 if message.subject == "clock.phase" and _closes(message):
                     self._closed.set()
 

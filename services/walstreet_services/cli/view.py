@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from walstreet.replay.summary import Summary
-from walstreet.runtime.loop import Message
+from walstreet.runtime.loop_ports import Message
 from walstreet_events import ClockTick, EventDecodeError, decode
 
 RATE_WINDOW_S = 5.0

@@ -1,4 +1,7 @@
-"""Owns the given/when/then tests of the arbiter's core."""
+"""Owns the given/when/then tests of the arbiter's core.
+
+They cover walstreet.domain.arbiter with its parts cycle, cycle_inputs and arbiter_fold.
+"""
 
 import msgspec
 import numpy as np

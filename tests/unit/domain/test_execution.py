@@ -1,4 +1,7 @@
-"""Tests of the execution core: intents to submissions, facts to outcomes, restarts, absence and cancels."""
+"""Tests of the execution core: intents to submissions, facts to outcomes, restarts, absence and cancels.
+
+They cover walstreet.domain.execution with its parts execution_facts, execution_account, execution_state and guards.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The gateway core journals every minute, tick, phase and change of the session, before and after a crash."""
+"""The gateway core journals every minute, tick, phase and change of the session, before and after a crash.
+
+It covers walstreet.domain.gateway with its parts gateway_state, gateway_status and bar_history.
+"""
 
 from __future__ import annotations
 

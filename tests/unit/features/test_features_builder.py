@@ -1,4 +1,7 @@
-"""Tests of feature values against independent calculations, of sessions, gaps and unusable bars."""
+"""Tests of feature values against independent calculations, of sessions, gaps and unusable bars.
+
+They cover walstreet.features.builder with its parts groups and groups_flow.
+"""
 
 from __future__ import annotations
 

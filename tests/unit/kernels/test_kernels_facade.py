@@ -1,4 +1,7 @@
-"""Owns the examples of what kernels compute and of how they are chosen."""
+"""Owns the examples of what kernels compute and of how they are chosen.
+
+Refusals of wrong input come from walstreet.kernels._checks.
+"""
 
 import subprocess
 import sys

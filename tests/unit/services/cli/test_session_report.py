@@ -61,6 +61,7 @@ def sound() -> Outcome:
         dead_letters=0,
         restarts={"gateway": 0},
         memory_peak_kib={"gateway": 2048, "arbiter": 1024},
+        cpu_s={"gateway": 1.5, "arbiter": 0.5},
         elapsed_s=1.5,
         failure="",
         state="state/run-1",
