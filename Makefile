@@ -25,11 +25,14 @@ UP_FLAGS := $(if $(DATA),--market recorded --data $(DATA)) $(if $(DAY),--day $(D
 
 # Tests on real market data look here; unset or absent means that they skip and say so.
 export WALSTREET_DATA ?= $(wildcard ../shared/data)
+# Tests with the other client libraries run when their environments exist (`make setup-clients`).
+export WALSTREET_IB_ASYNC_PYTHON ?= $(wildcard $(abspath .venv-ib-async/bin/python))
+export WALSTREET_IBAPI_PYTHON ?= $(wildcard $(abspath .venv-ibapi/bin/python))
 
-.PHONY: help setup setup-ib-async native run test check fmt lint type imports build bench chaos schema clean lock
+.PHONY: help setup setup-ib-async setup-clients native run test check fmt lint type imports build bench chaos schema clean lock
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) $(NATIVE_STAMP) ## Make .venv from nothing: locked dependencies, native module, walstreet
 
@@ -56,6 +59,13 @@ setup-ib-async: .venv-ib-async/.setup-done ## Make .venv-ib-async: the same with
 	$(ASYNC_BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-ib-async.lock
 	$(ASYNC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	PATH="$(abspath $(ASYNC_BIN)):$$PATH" $(ASYNC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall ./native
+	@touch $@
+
+setup-clients: setup-ib-async .venv-ibapi/.setup-done ## Make .venv-ibapi too: the vendor's client, for tests against the simulator
+
+.venv-ibapi/.setup-done: requirements-ibapi.lock
+	test -x .venv-ibapi/bin/python || $(PYTHON) -m venv .venv-ibapi
+	.venv-ibapi/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-ibapi.lock
 	@touch $@
 
 native: ## Rebuild the native module
@@ -103,5 +113,5 @@ lock: ## Resolve requirements.lock anew (needs uv)
 		--universal --generate-hashes --no-emit-index-url --no-header -o requirements-ib-async.lock
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) .venv-ib-async native/build build dist state logs reports report.html bench.json bench.png \
+	rm -rf $(VENV) .venv-ib-async .venv-ibapi native/build build dist state logs reports report.html bench.json bench.png \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -23,7 +23,7 @@ from walstreet.adapters.nats.streams import last_sequence
 from walstreet.runtime.config import Tree
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
 from walstreet.runtime.settings import Settings, load_settings
-from walstreet_events.subjects import Service
+from walstreet_events.subjects import TURN_ORDER
 from walstreet_services.cli.recorded import encode_settings, with_models
 
 DESCRIBE_TIMEOUT_S = 120.0
@@ -81,7 +81,7 @@ def prepare(options: argparse.Namespace) -> None:
     _record(root / "session" / "session.yaml", settings)
     credentials = root / "credentials"
     write_credentials(credentials)
-    for service in Service:
+    for service in TURN_ORDER:
         # A folder, and in a deployment a volume, of its own: no service can read another one's password.
         own = root / "users" / service.value / service.value
         _write(own, (credentials / service.value).read_text(encoding="utf-8"), SECRET_MODE)
@@ -96,7 +96,7 @@ def prepare(options: argparse.Namespace) -> None:
     session = settings.session
     sys.stdout.write(
         f"prepared {session.market} session {session.date}: {len(session.symbols)} symbols, "
-        f"{(session.close_ns - session.open_ns) // 60_000_000_000} minutes; passwords for {len(Service)} services\n"
+        f"{(session.close_ns - session.open_ns) // 60_000_000_000} minutes; passwords for {len(TURN_ORDER)} services\n"
     )
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from walstreet.domain.gateway import to_tick
 from walstreet.domain.observations import (
     BrokerBarObserved,
@@ -13,7 +15,10 @@ from walstreet.domain.observations import (
     HistoryObserved,
     InstrumentsObserved,
     Observation,
+    QuoteObserved,
     TimeObserved,
+    TradeObserved,
+    VolumeObserved,
 )
 from walstreet.ports import Broker, Clock, Observer, TickSink
 from walstreet.runtime.clocks import ToldClock
@@ -24,6 +29,8 @@ from walstreet_events import AnyEvent
 DAILY_BARS = 20
 """Sessions over which the average daily volume is taken."""
 DAY_SECONDS = 86_400
+UNTIMED_MAX = 100_000
+"""Ticks that wait to be told when they were, with a simulator that runs freely; beyond it they keep their arrival."""
 
 
 class FlushableSink(TickSink, Protocol):
@@ -55,6 +62,7 @@ class GatewayShell:
         self._wall = wall
         self._ticks = ticks
         self._tick_seq: dict[type, int] = {}
+        self._untimed: list[QuoteObserved | TradeObserved | VolumeObserved] = []
         self._observe: Callable[[Observation], None] = _unattached
         broker_clock = wall if self._mode == "wall" else self._clock
         self.link = BrokerLink(
@@ -110,6 +118,29 @@ class GatewayShell:
     # ----------------------------------------------------------------------------------------- helpers
 
     def _deliver(self, observation: Observation) -> None:
+        if self._mode != "broker":
+            self._forward(observation)
+            return
+        # The simulator may run so fast that its steps are seconds apart, and its ticks carry no time. Its five-second
+        # bars end a step, and its time comes behind everything that happened before: both tell when it was.
+        match observation:
+            case QuoteObserved() | TradeObserved() | VolumeObserved() if len(self._untimed) < UNTIMED_MAX:
+                self._untimed.append(observation)
+                return
+            case BrokerBarObserved():
+                self._forward_untimed(observation.bar.start_ns + observation.bar_ns)
+            case TimeObserved():
+                self._forward_untimed(observation.ts_ns)
+            case _:
+                self._forward_untimed(self._clock.now_ns())
+        self._forward(observation)
+
+    def _forward_untimed(self, ts_ns: int) -> None:
+        for observation in self._untimed:
+            self._forward(msgspec.structs.replace(observation, ts_ns=max(observation.ts_ns, ts_ns)))
+        self._untimed.clear()
+
+    def _forward(self, observation: Observation) -> None:
         # Quotes and trades are numbered apart, so that a reader of one kind sees its own gaps.
         number = self._tick_seq.get(type(observation), 0) + 1
         tick = to_tick(observation, number)
@@ -117,10 +148,6 @@ class GatewayShell:
             self._tick_seq[type(observation)] = number
             self._ticks.publish(tick)
         self._observe(observation)
-        if self._mode == "broker" and isinstance(observation, BrokerBarObserved):
-            # The simulator may run so fast that its steps are seconds apart. Its five-second bars end a step: what
-            # comes behind them belongs to the next one, and to the next minute if the minute ended.
-            self._clock.tell(observation.bar.start_ns + observation.bar_ns + 1)
 
     async def _subscribe(self, broker: Broker) -> None:
         """Ask for everything the session needs; repeated after every connection."""
