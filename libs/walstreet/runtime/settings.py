@@ -26,10 +26,15 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Which session is traded; `walstreet up` fills this in from the simulator's calendar."""
 
     date: str = ""
+    """ISO date of the session in New York."""
     open_ns: int = 0
+    """Start of regular trading, nanoseconds UTC."""
     close_ns: int = 0
+    """End of regular trading; early closes included."""
     symbols: tuple[str, ...] = ()
+    """What is traded, in the order of every block."""
     market: Literal["recorded", "synthetic", "live"] = "live"
+    """Where prices come from."""
     warmup_days: int = 2
     """Earlier sessions whose minute bars fill buffers and calibration before the open."""
 
@@ -38,7 +43,9 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Where the log is."""
 
     url: str = "nats://127.0.0.1:4222"
+    """Client address of the NATS server."""
     monitor_url: str = "http://127.0.0.1:8222"
+    """Its monitor, which must report fsync-always."""
     credentials_dir: str = ""
     """Folder with one password file for each NATS user; empty connects without a user."""
 
@@ -47,13 +54,21 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Where TWS, IB Gateway or the simulator is."""
 
     host: str = "127.0.0.1"
+    """Address of TWS, IB Gateway or the simulator."""
     port: int = 4002
+    """4002 is IB Gateway (paper), 7497 TWS (paper)."""
     account: str = "DU000001"
+    """Account that orders name explicitly."""
     library: BrokerLibrary = "ib_insync"
+    """Client library; the two cannot share an environment (docs/BROKER_LIBRARIES.md)."""
     market_data_type: Literal["live", "delayed"] = "live"
+    """What is asked for; what arrives is recorded, and delayed data are never traded on."""
     gateway_client_id: int = 11
+    """The market-data connection's client id."""
     execution_client_id: int = 12
+    """The order connection's client id; constant, because it owns its orders."""
     request_timeout_s: float = 20.0
+    """Longest wait for an answer of the broker."""
     paced: bool = True
     """False only for the simulator, whose session may run faster than the wall clock."""
 
@@ -64,12 +79,17 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     clock: ClockMode = "wall"
     """``wall`` live; ``broker`` follows the simulator's clock at any speed; ``turns`` is lockstep."""
     log_dir: str = "logs"
+    """Folder of the rotating JSON logs; empty writes none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe line that is written."""
     log_terminal: bool = True
+    """Whether lines also go to standard error."""
     health_host: str = "127.0.0.1"
+    """Interface of the health endpoints."""
     health_port: int = 0
     """Port of /healthz, /readyz and /metrics; 0 takes any free one."""
     kernels: Literal["auto", "native", "reference"] = "auto"
+    """Which kernels run; the choice is in logs and metrics."""
 
 
 class InferenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
