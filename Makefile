@@ -111,6 +111,7 @@ lock: ## Resolve requirements.lock anew (needs uv)
 		--universal --generate-hashes --no-emit-index-url --no-header --upgrade -o requirements.lock
 	uv pip compile pyproject.toml --extra ib-async --extra training --extra dev --python-version 3.11 \
 		--universal --generate-hashes --no-emit-index-url --no-header -o requirements-ib-async.lock
+	deploy/lock.sh
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) .venv-ib-async .venv-ibapi native/build build dist state logs reports report.html bench.json bench.png \

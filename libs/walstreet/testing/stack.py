@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from walstreet.adapters.nats.reader import RawMessage
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
 from walstreet.testing.log_server import free_port
-from walstreet_events import AnyEvent, decode
+from walstreet_events import AnyEvent, OrderFilled, OrderSubmitting, decode
 from walstreet_events.subjects import TURN_ORDER, Stream
 
 SERVICES = tuple(service.value for service in TURN_ORDER)
@@ -93,9 +94,10 @@ class Stack:
         """Start the session."""
         self._started = time.monotonic()
         # Errors go to a file: a pipe that nobody reads while the test waits would stop the session.
-        self._process = subprocess.Popen(
-            self._argv, stdout=subprocess.PIPE, stderr=self._errors().open("wb"), text=True, env=_environment()
-        )
+        with self._errors().open("wb") as errors:
+            self._process = subprocess.Popen(
+                self._argv, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment()
+            )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         return self
@@ -170,6 +172,11 @@ class Stack:
         os.kill(pid, number)
         return pid
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal to `walstreet up` itself, and to none of its children."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def wait(self, bound_s: float = SESSION_BOUND_S) -> Ended:
         """Return how the session ended."""
         assert self._process is not None
@@ -238,3 +245,35 @@ def _environment() -> dict[str, str]:
 def same_hashes(one: Ended, other: Ended, groups: Sequence[str] = ("decisions", "orders", "fills")) -> bool:
     """Return whether two sessions decided, ordered and filled the same, byte for byte."""
     return all(one.summary["hashes"][group] == other.summary["hashes"][group] for group in groups)
+
+
+def compare_books(state: Path) -> list[str]:
+    """Return every difference between the broker's own record and the TAPE; none means that both tell the same story.
+
+    No client order id reached the broker twice, everything that reached it stood on the TAPE before, and every
+    execution of the broker stands on the TAPE exactly once, with its price and quantity.
+    """
+    records, told = truth(state), events(state)
+    placed = [record["order_ref"] for record in records if record["kind"] == "place_received"]
+    sent = [event.client_order_id for event in told if isinstance(event, OrderSubmitting)]
+    filled = [event for event in told if isinstance(event, OrderFilled)]
+    executed = {
+        record["execution_id"]: (record["order_ref"], record["price_nano"], record["quantity_micro"])
+        for record in records
+        if record["kind"] == "execution"
+    }
+    booked = {event.exec_id: (event.client_order_id, event.price_nano, event.quantity_micro) for event in filled}
+    faults = [f"order {ref} reached the broker {count} times" for ref, count in Counter(placed).items() if count > 1]
+    faults += [f"order {ref} stands on the TAPE {count} times" for ref, count in Counter(sent).items() if count > 1]
+    faults += [f"order {ref} reached the broker, but is not on the TAPE" for ref in placed if ref not in sent]
+    faults += [
+        f"execution {exec_id} stands on the TAPE {count} times"
+        for exec_id, count in Counter(event.exec_id for event in filled).items()
+        if count > 1
+    ]
+    faults += [
+        f"execution {exec_id}: broker {executed.get(exec_id)}, TAPE {booked.get(exec_id)}"
+        for exec_id in sorted(executed.keys() | booked.keys())
+        if executed.get(exec_id) != booked.get(exec_id)
+    ]
+    return faults
