@@ -29,7 +29,7 @@ export WALSTREET_DATA ?= $(wildcard ../shared/data)
 export WALSTREET_IB_ASYNC_PYTHON ?= $(wildcard $(abspath .venv-ib-async/bin/python))
 export WALSTREET_IBAPI_PYTHON ?= $(wildcard $(abspath .venv-ibapi/bin/python))
 
-.PHONY: help setup setup-ib-async setup-clients native run test check fmt lint type imports build bench chaos schema clean lock
+.PHONY: help setup setup-ib-async setup-clients native run unit test test-docker check fmt lint type imports build bench chaos schema clean lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,8 +75,21 @@ native: ## Rebuild the native module
 run: $(if $(filter ib_async,$(BROKER_LIBRARY)),setup-ib-async,setup) ## Trade one day: synthetic, or recorded with DATA=dir DAY=YYYY-MM-DD [SYMBOLS=A,B]
 	$(RUN_BIN)/walstreet up $(UP_FLAGS)
 
-test: setup ## Run all tests that need no container engine
-	$(BIN)/python -m pytest -m "not docker" $(PYTEST_FLAGS)
+# What touches no socket of ours runs on all cores; sessions run one after another, because they compete for the cores.
+FAST_TESTS := tests/unit tests/tidy tests/property tests/contract
+
+unit: setup ## Run the unit tests alone: no network, about a minute
+	$(BIN)/python -m pytest -q -n auto tests/unit tests/tidy $(PYTEST_FLAGS)
+
+test: setup ## Run all tests but the long crash suite (make chaos) and the containers' (make test-docker)
+	$(BIN)/python -m pytest -q -n auto $(FAST_TESTS) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -v tests/integration tests/e2e -m "not docker" $(PYTEST_FLAGS)
+
+test-docker: setup ## Run the tests of the containers: needs a Docker engine and the base images
+	$(BIN)/python -m pytest -v -m docker $(PYTEST_FLAGS)
+
+chaos: setup ## Kill every service and the log server again and again (about a quarter of an hour)
+	$(BIN)/python -m pytest -v tests/chaos $(PYTEST_FLAGS)
 
 check: setup ## Format, lint, types, import rules, generated files, tests: what CI runs
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ struct knows is refused with its path, so that a typing mistake cannot silently 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -106,7 +107,7 @@ def convert(tree: Tree, kind: type[T], source: str) -> T:
     try:
         return msgspec.convert(tree, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise UsageError(f"configuration ({source}): {_readable(str(error))}") from error
+        raise UsageError(f"configuration ({source}): {_readable(str(error), kind)}") from error
 
 
 def config_hash(config: object) -> str:
@@ -121,7 +122,7 @@ def _scalar(text: str, place: str) -> object:
         raise UsageError(f"{place}={text!r} cannot be read as a value: {error}") from error
 
 
-def _readable(message: str) -> str:
+def _readable(message: str, kind: type) -> str:
     """Return msgspec's message with the path first: ``broker.prot: unknown key`` instead of ``... at `$.broker```."""
     text, found, path = message.partition(" - at `$")
     place = path.strip("`").lstrip(".")
@@ -129,5 +130,18 @@ def _readable(message: str) -> str:
     if text.startswith(marker):
         key = text[len(marker) :].strip("`")
         full = f"{place}.{key}" if place else key
-        return f"unknown key {full!r}; check its spelling against docs/CONFIGURATION.md"
+        near = difflib.get_close_matches(full, known_keys(kind), n=1)
+        remedy = f"did you mean {near[0]!r}? All keys" if near else "all keys"
+        return f"unknown key {full!r}; {remedy} are in docs/CONFIGURATION.md"
     return f"{place}: {text}" if found and place else text
+
+
+def known_keys(kind: object, prefix: str = "") -> list[str]:
+    """Return the dotted path of every section and every key that the struct ``kind`` accepts."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return []
+    keys: list[str] = []
+    for field in msgspec.structs.fields(kind):
+        path = f"{prefix}{field.encode_name}"
+        keys += [path, *known_keys(field.type, f"{path}.")]
+    return keys

@@ -16,7 +16,7 @@ from walstreet.domain.gateway_parameters import GatewayParameters
 from walstreet.domain.inference import InferenceParameters
 from walstreet.domain.reconciler_parameters import ReconcilerParameters
 from walstreet.features.parameters import FeatureParameters
-from walstreet.runtime.config import Tree, convert, environment_layer, merge, read_layer
+from walstreet.runtime.config import ENVIRONMENT_PREFIX, Tree, convert, environment_layer, merge, read_layer
 
 BrokerLibrary = Literal["ib_insync", "ib_async"]
 ClockMode = Literal["wall", "broker", "turns"]
@@ -131,4 +131,5 @@ def load_settings(
     tree = merge(tree, environment_layer(environment))
     for layer in over:
         tree = merge(tree, layer)
-    return convert(tree, Settings, ", ".join(str(path) for path in files) or "defaults")
+    sources = [str(path) for path in files] + [f"{ENVIRONMENT_PREFIX}* variables"] + ["arguments"] * bool(over)
+    return convert(tree, Settings, ", ".join(sources))

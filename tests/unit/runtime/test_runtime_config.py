@@ -102,6 +102,12 @@ def test_an_unknown_key_is_named_with_its_path() -> None:
     assert "unknown key 'arbitr'" in fails({"arbitr": {}})
 
 
+def test_a_spelling_mistake_gets_the_nearest_key() -> None:
+    """The nearest key is offered; where none is near, only the list of all is named."""
+    assert "did you mean 'arbiter.risk.gross_max'?" in fails({"arbiter": {"risk": {"gros_max": 1}}})
+    assert "did you mean" not in fails({"zzzzzzzz": 1})
+
+
 def test_a_wrong_type_is_named_with_its_path() -> None:
     """A text where a number belongs is refused with path, wanted and found type."""
     text = fails({"arbiter": {"risk": {"names_max": "ten"}}})
