@@ -13,6 +13,13 @@ from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageErro
 from walstreet_services.cli import replay_command, tape_command, up
 
 SERVICES = ("gateway", "features", "inference", "arbiter", "execution", "reconciler")
+MODULES = {
+    "sim": "walstreet_services.ibsim",
+    "bench": "walstreet_services.cli.bench",
+    "train-zoo": "walstreet_services.cli.train_zoo",
+    "bootstrap": "walstreet_services.cli.bootstrap",
+}
+"""Commands that are programs of their own, with their own arguments."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     passed = "all further arguments are the module's own; see --help after the name"
     commands.add_parser("sim", help=f"the gateway simulator ({passed})", add_help=False)
     commands.add_parser("bench", help="measure against peers", add_help=False)
+    commands.add_parser("train-zoo", help="train the small model zoo (needs the training extra)", add_help=False)
     commands.add_parser("bootstrap", help="prepare a deployment in containers: prepare, declare", add_help=False)
     service = commands.add_parser("service", help=f"run one service ({passed})", add_help=False)
     service.add_argument("name", choices=SERVICES)
@@ -42,12 +50,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["sim"]:
-        _become("walstreet_services.ibsim", arguments[1:])
-    if arguments[:1] == ["bench"]:
-        _become("walstreet_services.cli.bench", arguments[1:])
-    if arguments[:1] == ["bootstrap"]:
-        _become("walstreet_services.cli.bootstrap", arguments[1:])
+    if arguments and arguments[0] in MODULES:
+        _become(MODULES[arguments[0]], arguments[1:])
     if arguments[:1] == ["service"] and len(arguments) > 1 and arguments[1] in SERVICES:
         _become(f"walstreet_services.{arguments[1]}", arguments[2:])
     options = parser().parse_args(arguments)

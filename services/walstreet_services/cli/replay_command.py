@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from walstreet.adapters.nats.reader import RawMessage
@@ -95,4 +96,4 @@ def _print(results: dict[str, tuple[ReplayReport, float]]) -> None:
     console.print(table)
     for name, (report, _) in results.items():
         for item in report.differences:
-            console.print(f"[red]{name}[/] seq {item.stream_seq} {item.type} {item.event_id}: {item.detail}")
+            console.print(f"[red]{name}[/] seq {item.stream_seq} {item.type} {item.event_id}: {escape(item.detail)}")

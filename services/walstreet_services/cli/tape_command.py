@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from walstreet.replay.verify import TapeReport, TapeVerifier
@@ -80,7 +81,7 @@ def _print(report: TapeReport, elapsed_s: float) -> None:
         return
     table = Table("seq", "subject", "kind", "what is wrong", title=f"{report.faults_total} faults")
     for fault in report.faults:
-        table.add_row(str(fault.stream_seq), fault.subject, fault.kind, fault.detail)
+        table.add_row(str(fault.stream_seq), fault.subject, fault.kind, escape(fault.detail))
     console.print(table)
     console.print(
         "[red]broken[/]: do not replay or trade on this TAPE. Restore it from the mirror, or rebuild the books from "
@@ -115,6 +116,6 @@ async def _dead(options: argparse.Namespace) -> int:
         return EXIT_OK
     table = Table("service", "reason", "subject", "seq", "detail", title=f"{len(letters)} dead letters")
     for letter in letters:
-        table.add_row(letter.service, letter.reason, letter.subject, str(letter.stream_seq), letter.detail)
+        table.add_row(letter.service, letter.reason, letter.subject, str(letter.stream_seq), escape(letter.detail))
     Console().print(table)
     return EXIT_OK

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -41,12 +42,15 @@ TABLE_FIELDS = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's arguments."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="walstreet train-zoo", description="Train the small zoo on synthetic worlds, none of which is ever traded."
+    )
     parser.add_argument("--out", type=Path, default=Path("models"), help="folder for manifest and models")
     parser.add_argument("--seed", type=int, default=11, help="seed of the training itself")
     parser.add_argument("--sessions", type=int, default=SESSIONS_DEFAULT, help="sessions per world, 2 to 20")
-    parser.set_defaults(run=run)
+    return run(parser.parse_args(argv))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -111,3 +115,7 @@ def session_bars(market: SyntheticMarket, session: Session, *, quoted: bool) -> 
     )
     # Before the first trade of a session a symbol has no close that training may use, hence the zeros.
     return bars_from_steps(table, bar_ns=BAR_NS, last_close_nano=np.zeros(len(paths), dtype=np.int64), quoted=quoted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

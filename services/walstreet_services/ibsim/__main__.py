@@ -43,6 +43,13 @@ SYNTHETIC_DAY = date(2024, 6, 12)
 SPEED_MAX = 100_000.0
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; write it as YYYY-MM-DD") from None
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="walstreet sim", description="A gateway that speaks the TWS protocol over a simulated market."
@@ -51,7 +58,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=7497, help="0 asks for any free port")
     parser.add_argument("--market", choices=["synthetic", "recorded"], default="synthetic")
     parser.add_argument("--data", type=Path, help="folder of recorded data")
-    parser.add_argument("--day", type=date.fromisoformat, default=None, help="session, as YYYY-MM-DD")
+    parser.add_argument("--day", type=_day, default=None, help="session, as YYYY-MM-DD")
     parser.add_argument("--symbols", default="", help="comma-separated; default: all that the market has")
     parser.add_argument("--account", default="DU000001")
     parser.add_argument("--cash", type=float, default=1_000_000.0, help="USD at the start")
@@ -148,7 +155,9 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
     try:
         port = await server.listen(arguments.host, arguments.port)
     except OSError as problem:
-        raise UsageError(f"cannot listen on {arguments.host}:{arguments.port}: {problem}") from None
+        raise UsageError(
+            f"cannot listen on {arguments.host}:{arguments.port}: {problem}; choose another --port (0: any free)"
+        ) from None
     _say(ready=True, port=port, **_facts(arguments, server))
     if arguments.start_immediately:
         server.started.set()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from walstreet_services.ibsim.gateway import Gateway
+    from walstreet_services.ibsim.order_record import Order
     from walstreet_services.ibsim.sessions import ClientSession
 
 EXCHANGE_MAP = "9c0001"
@@ -40,6 +41,8 @@ class Answers:
     def __init__(self, gateway: Gateway, on_first_subscription: Callable[[], None]) -> None:
         self._gateway = gateway
         self._on_first_subscription = on_first_subscription
+        self._completed: dict[tuple[int, int], tuple[tuple[str, int, int], bytes]] = {}
+        """Frame and the state it shows, per protocol version and order; the desk bounds the orders of a session."""
         self._methods: dict[type[rq.Request], Callable[..., None]] = {
             rq.RequestMarketData: self._market_data,
             rq.CancelStream: self._cancel_stream,
@@ -235,8 +238,17 @@ class Answers:
 
     def _completed_orders(self, session: ClientSession, _request: rq.RequestCompletedOrders) -> None:
         for order in self._gateway.desk.completed_orders():
-            session.send(replies_order.completed_order(session.server_version, order))
+            session.send(self._completed_frame(session.server_version, order))
         session.send(replies_order.completed_orders_end())
+
+    def _completed_frame(self, server_version: int, order: Order) -> bytes:
+        """Return the order's frame, made anew only if the order changed: clients ask for all of them every minute."""
+        state = (order.status, order.filled_micro, order.updated_ns)
+        known = self._completed.get((server_version, order.perm_id))
+        if known is None or known[0] != state:
+            known = (state, replies_order.completed_order(server_version, order))
+            self._completed[server_version, order.perm_id] = known
+        return known[1]
 
     def _executions(self, session: ClientSession, request: rq.RequestExecutions) -> None:
         since = parse_time(request.since) if request.since else None
