@@ -116,8 +116,9 @@ build: ## Build the container image
 bench: setup ## Measure every row against its peer; writes bench.json and bench.png
 	$(BIN)/walstreet bench --json bench.json
 
-schema: setup ## Regenerate schema, AsyncAPI and docs/EVENTS.md; add missing fixtures
+schema: setup ## Regenerate schema, AsyncAPI, docs/EVENTS.md and docs/SPEC_COVERAGE.md; add missing fixtures
 	$(BIN)/python -m walstreet_services.cli.schema --write-fixtures
+	$(BIN)/python -m walstreet.testing.spec_coverage
 
 lock: ## Resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra ib-insync --extra training --extra bench --extra dev --python-version 3.11 \

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.spec("004.data")]
 
 FOLDER = Path(__file__).parent / "ibsim_clients"
 ROOT = Path(__file__).parents[2]

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from walstreet.kernels import EwmaBank, RollingBank, reference
 from walstreet.kernels.interface import INTERFACE_VERSION, FloatArray, Kernels, Statistic
 
+pytestmark = pytest.mark.spec("card.native", "002.native")
+
 native = pytest.importorskip("walstreet_native", reason="the native wheel is not installed")
 
 LEVELS = tuple(native.available_levels())

@@ -11,7 +11,7 @@ import pytest
 
 from walstreet.testing.stack import Ended, Stack, command, compare_books, same_hashes
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.spec("card.services", "001.recovery")]
 
 PURE = ("features", "inference", "arbiter", "reconciler")
 """Services that decide from the log alone: after a crash they decide the very same."""

@@ -10,7 +10,7 @@ import pytest
 
 from walstreet.testing.stack import Ended, command, compare_books, same_hashes, session
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.spec("card.services", "001.entry")]
 
 CORES = ("arbiter", "features", "reconciler")
 EMPTY_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -36,7 +36,7 @@ from walstreet.testing.log_server import LogServer, until
 from walstreet_events import Service
 from walstreet_events import headers as names
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.spec("card.services", "002.loop")]
 
 STOP_BOUND_S = 5.0
 PROGRAM = textwrap.dedent(

@@ -7,6 +7,8 @@ from walstreet.domain.blend import aligned_scores, blend_horizons
 from walstreet.domain.calibrate import ModelCalibration, alpha_bps, horizon_sigma_bps
 from walstreet_events import ROOT, EventId, ModelColumn, ModelStatus, PredictionBlock, float_block
 
+pytestmark = pytest.mark.spec("002.components", "000.10")
+
 
 def block_of(
     rows: list[tuple[str, int, ModelStatus, list[float]]],

@@ -8,6 +8,8 @@ import pytest
 from walstreet.domain.cost import CostInputs, CostParameters, round_trip_cost_bps
 from walstreet.domain.impact import almgren_permanent_bps, almgren_temporary_bps, square_root_bps
 
+pytestmark = pytest.mark.spec("002.components")
+
 HORIZONS = np.array([5, 20])
 
 

@@ -7,6 +7,8 @@ from walstreet.domain.freshness import FreshnessParameters, bar_fresh, predictio
 from walstreet.domain.units import MINUTE_NS
 from walstreet_events import NANOS_PER_SECOND
 
+pytestmark = pytest.mark.spec("000.9", "000.12")
+
 NOW_NS = 10_000 * NANOS_PER_SECOND
 PARAMETERS = FreshnessParameters()
 

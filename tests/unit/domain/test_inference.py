@@ -24,6 +24,8 @@ from walstreet_events import (
     int_block,
 )
 
+pytestmark = pytest.mark.spec("002.components", "002.loop", "000.12")
+
 MINUTE_NS = 60_000_000_000
 SCHEMA = "b" * 64
 SYMBOLS = ("A", "B", "C")

@@ -20,6 +20,8 @@ from walstreet.domain.model_manifest import (
     validate,
 )
 
+pytestmark = pytest.mark.spec("003.registry", "002.components")
+
 ENTRY = ModelEntry(
     name="one",
     family=Family.MLP,

@@ -27,6 +27,8 @@ from walstreet_events import (
     Side,
 )
 
+pytestmark = pytest.mark.spec("001.recovery")
+
 S = 1_000_000_000
 NOW = 1_000_000 * S
 SHARE = 1_000_000

@@ -7,6 +7,8 @@ import pytest
 
 from walstreet.domain.sequence_buffer import SequenceBuffer
 
+pytestmark = pytest.mark.spec("003.registry", "000.12")
+
 MINUTE_NS = 60_000_000_000
 
 

@@ -9,6 +9,8 @@ from walstreet.domain.band import BandParameters, apply_band, band_width
 from walstreet.domain.limits import Binding, LimitParameters, apply_limits
 from walstreet.domain.size import SizeParameters, proportional_weights, volatility_weights, wanted_weights
 
+pytestmark = pytest.mark.spec("002.components")
+
 LIMITS = LimitParameters()
 ALL = np.ones(3, dtype=np.bool_)
 APART = np.array([1, 2, 3])

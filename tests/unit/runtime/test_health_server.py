@@ -14,6 +14,8 @@ from walstreet.runtime.errors import UsageError
 from walstreet.runtime.health import HealthServer
 from walstreet.runtime.metrics import ServiceMetrics
 
+pytestmark = pytest.mark.spec("001.audit")
+
 
 @pytest.fixture
 def readiness() -> list[tuple[bool, str]]:

@@ -26,6 +26,8 @@ from walstreet.testing.cores import (
 from walstreet_events import Service
 from walstreet_events import headers as names
 
+pytestmark = pytest.mark.spec("001.recovery", "card.services")
+
 LIVES_MAX = 12
 TICKS = ("ok", "ok", "ok", POISON_DECIDE, "ok", "ok", POISON_EVOLVE, "ok", "ok", "ok")
 

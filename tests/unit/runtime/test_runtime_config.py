@@ -21,6 +21,8 @@ from walstreet.runtime.config import (
 )
 from walstreet.runtime.errors import UsageError
 
+pytestmark = pytest.mark.spec("001.config")
+
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The innermost section."""

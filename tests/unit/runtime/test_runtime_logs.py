@@ -13,6 +13,8 @@ import structlog
 from walstreet.runtime.errors import UsageError
 from walstreet.runtime.logs import configure_logs
 
+pytestmark = pytest.mark.spec("001.audit")
+
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
