@@ -14,7 +14,7 @@ import pytest
 from walstreet.adapters.nats import connection as connection_module
 from walstreet.adapters.nats.connection import Connection, ConnectOptions
 from walstreet.adapters.nats.errors import AppendRefusedError, LogUnreachableError, NotDurableError
-from walstreet.adapters.nats.server import ADMIN, EmbeddedServer, find_binary
+from walstreet.adapters.nats.server import ADMIN, EmbeddedServer, find_binary, running_url
 from walstreet.adapters.nats.streams import (
     DEAD_CONFIG,
     MD_CONFIG,
@@ -156,6 +156,18 @@ async def test_a_port_that_is_taken_is_told(server: LogServer, tmp_path: Path) -
         with pytest.raises(LogUnreachableError, match=r"port \d+ is in use.*log\.port"):
             await second.start()
         assert second.process is None
+
+
+async def test_a_store_has_one_server(server: LogServer) -> None:
+    """A second server on a store in use is refused; the one that runs can be found, until it is stopped."""
+    second = EmbeddedServer(state=server.state, port=free_port(), monitor_port=free_port())
+    with pytest.raises(LogUnreachableError, match=r"a log server runs on .* already"):
+        await second.start()
+    assert running_url(server.state) == server.server.url
+    await server.server.stop()
+    assert running_url(server.state) is None
+    await server.server.start()
+    assert running_url(server.state) == server.server.url
 
 
 async def test_a_server_that_cannot_start_shows_the_end_of_its_log(tmp_path: Path) -> None:

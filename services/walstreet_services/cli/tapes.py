@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from walstreet.adapters.nats import Connection, ConnectOptions, EmbeddedServer, TapeReader
+from walstreet.adapters.nats import Connection, ConnectOptions, EmbeddedServer, TapeReader, running_url
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
@@ -28,7 +28,8 @@ def free_port() -> int:
 async def open_tape(*, state: str | None, url: str | None, credentials_dir: str = "") -> AsyncIterator[Connection]:
     """Yield an administrator's connection to a TAPE.
 
-    With ``state`` the folder's own server is started for the time of the command, unless one runs on it already.
+    With ``state`` the folder's own server is started for the time of the command; if one runs on it (a session is
+    under way), that one is asked.
 
     Raises:
         UsageError: Neither or both were given, or the folder holds no TAPE.
@@ -36,26 +37,36 @@ async def open_tape(*, state: str | None, url: str | None, credentials_dir: str 
     if (state is None) == (url is None):
         raise UsageError("name the TAPE: --state DIR of an embedded session, or --url nats://... of a running server")
     if url is not None:
-        password = str(Path(credentials_dir) / ADMIN) if credentials_dir else ""
-        connection = Connection(ConnectOptions(url=url, user=ADMIN, password_file=password))
-        await connection.open()
-        try:
+        async with _connected(url, Path(credentials_dir) if credentials_dir else None) as connection:
             yield connection
-        finally:
-            await connection.close()
         return
     folder = Path(str(state))
     if not (folder / "jetstream").is_dir():
         raise UsageError(f"--state {folder} holds no TAPE (no jetstream folder); `walstreet up --state DIR` makes one")
+    running = running_url(folder)
+    if running is not None:
+        async with _connected(running, folder / "credentials") as connection:
+            yield connection
+        return
     server = EmbeddedServer(state=folder, port=free_port(), monitor_port=free_port())
     await server.start()
-    connection = Connection(ConnectOptions(url=server.url, user=ADMIN, password_file=str(server.credentials / ADMIN)))
+    try:
+        async with _connected(server.url, server.credentials) as connection:
+            yield connection
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def _connected(url: str, credentials: Path | None) -> AsyncIterator[Connection]:
+    connection = Connection(
+        ConnectOptions(url=url, user=ADMIN, password_file=str(credentials / ADMIN) if credentials else "")
+    )
     try:
         await connection.open()
         yield connection
     finally:
         await connection.close()
-        await server.stop()
 
 
 async def read_all(connection: Connection, stream: Stream = Stream.TAPE) -> tuple[list[RawMessage], int]:

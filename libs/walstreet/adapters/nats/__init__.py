@@ -22,7 +22,7 @@ from walstreet.adapters.nats.errors import (
 from walstreet.adapters.nats.inbox import TapeInbox
 from walstreet.adapters.nats.journal import DeadLetterBox, TapeJournal
 from walstreet.adapters.nats.reader import TapeReader
-from walstreet.adapters.nats.server import EmbeddedServer
+from walstreet.adapters.nats.server import EmbeddedServer, running_url
 from walstreet.adapters.nats.streams import declare_streams, require_durable
 from walstreet.adapters.nats.ticks import TickPublisher, TickSubscriber
 from walstreet.adapters.nats.turns import ServiceTurns, TurnMaster
@@ -47,4 +47,5 @@ __all__ = [
     "TurnMaster",
     "declare_streams",
     "require_durable",
+    "running_url",
 ]

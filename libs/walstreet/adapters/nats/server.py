@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import secrets
 import shutil
 import sys
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -115,6 +117,10 @@ def server_config(*, port: int, monitor_port: int, store: Path, credentials: Pat
     return json.dumps(config, indent=1)
 
 
+LOCK_FILE = "nats.lock"
+"""Held while a server runs on the store of its folder."""
+
+
 class EmbeddedServer:
     """Runs one server as a child process."""
 
@@ -127,6 +133,7 @@ class EmbeddedServer:
         self.process: asyncio.subprocess.Process | None = None
         self.restarts = 0
         self._stopping = False
+        self._lock: IO[bytes] | None = None
         self._log = structlog.get_logger().bind(process="nats-server")
 
     @property
@@ -143,10 +150,18 @@ class EmbeddedServer:
         """Start the server and return when it accepts connections.
 
         Raises:
-            LogUnreachableError: A port is taken, or it ended or did not listen in time; the text carries the end of
-                its log.
+            LogUnreachableError: Another server runs on the same store, a port is taken, or it ended or did not listen
+                in time; the text carries the end of its log.
         """
         self._stopping = False
+        self._take_store()
+        try:
+            await self._launch()
+        except BaseException:
+            self._leave_store()
+            raise
+
+    async def _launch(self) -> None:
         for port in (self.port, self.monitor_port):
             # A stranger that listens here would be taken for our server, which could not bind and would be gone.
             if await _listens(port):
@@ -164,9 +179,16 @@ class EmbeddedServer:
             encoding="utf-8",
         )
         log = self._state / "nats.log"
+        assert self._lock is not None
         with log.open("ab") as sink:
+            # The server inherits the lock: the store stays locked while it lives, even if this process is killed.
             self.process = await asyncio.create_subprocess_exec(
-                find_binary(), "-c", str(config), stdout=sink, stderr=sink, start_new_session=True, env=dict(os.environ)
+                *(find_binary(), "-c", str(config)),
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                env=dict(os.environ),
+                pass_fds=(self._lock.fileno(),),
             )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -177,7 +199,7 @@ class EmbeddedServer:
                         )
                     await asyncio.sleep(0.05)
         except TimeoutError as error:
-            await self.stop()
+            await self._end()
             raise LogUnreachableError(
                 f"nats-server does not listen on port {self.port} after {START_TIMEOUT_S:.0f} s: {_tail(log)}"
             ) from error
@@ -209,9 +231,35 @@ class EmbeddedServer:
             await self.start()
             self.restarts += 1
 
+    def _take_store(self) -> None:
+        """Lock the store: two servers on one store would destroy it."""
+        if self._lock is not None:
+            return
+        self._state.mkdir(parents=True, exist_ok=True)
+        lock = (self._state / LOCK_FILE).open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise LogUnreachableError(
+                f"a log server runs on {self._state} already; connect to it, or wait until that session has ended"
+            ) from error
+        self._lock = lock
+
     async def stop(self) -> None:
         """Ask the server to end; kill it when it does not."""
         self._stopping = True
+        try:
+            await self._end()
+        finally:
+            self._leave_store()
+
+    def _leave_store(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def _end(self) -> None:
         if self.process is None or self.process.returncode is not None:
             return
         self.process.terminate()
@@ -221,6 +269,19 @@ class EmbeddedServer:
         except TimeoutError:
             self.process.kill()
             await self.process.wait()
+
+
+def running_url(state: Path) -> str | None:
+    """Return the address of the server that runs on the store under ``state`` now, None without one."""
+    try:
+        with (state / LOCK_FILE).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        config = json.loads((state / "nats.conf").read_text(encoding="utf-8"))
+        return f"nats://{config['host']}:{config['port']}"
+    return None
 
 
 async def _listens(port: int) -> bool:
