@@ -22,6 +22,7 @@ from walstreet.domain.cycle_inputs import CycleInputs, build_inputs
 from walstreet.domain.decision_record import columns_of
 from walstreet.domain.mode import next_mode, track_health
 from walstreet.domain.observations import Observation
+from walstreet.domain.parameter_changes import Versions
 from walstreet_events import (
     NANOS_PER_SECOND,
     AnyEvent,
@@ -30,6 +31,7 @@ from walstreet_events import (
     Mode,
     ModeState,
     OrderIntent,
+    ParameterChange,
     PredictionBlock,
     Service,
     Side,
@@ -55,20 +57,14 @@ class ArbiterCore:
             raise ValueError("the arbiter has no model calibration; the model manifest must name at least one")
         if len(dict.fromkeys(keys)) != len(keys):
             raise ValueError(f"two calibrations for the same model and horizon among {sorted(keys)}")
-        self._parameters = parameters
+        self._versions = Versions(parameters)
         self._calibrations = tuple(calibrations)
         self._horizons_minutes = tuple(sorted(dict.fromkeys(horizon for _, horizon in keys)))
-        self._config_hash = config_hash(parameters, calibrations)
 
     @property
     def service(self) -> Service:
         """Return the producer this core decides for."""
         return Service.ARBITER
-
-    @property
-    def config_hash(self) -> str:
-        """Return the identity of the parameters and calibrations in force."""
-        return self._config_hash
 
     def initial(self) -> ArbiterState:
         """Return the state before the first event: OBSERVE, nothing known."""
@@ -85,8 +81,13 @@ class ArbiterCore:
         """Fold one fact into the state.
 
         Raises:
-            ValueError: The event is malformed (array shapes, unknown mode in a command).
+            ValueError: The event is malformed (array shapes, unknown mode in a command, a parameter that is none).
         """
+        if isinstance(event, ParameterChange):
+            self._versions.note(state.changes, Service.ARBITER.value, event)
+        elif isinstance(event, PredictionBlock):
+            # The boundary of a cycle: what was changed before it holds for the whole of it.
+            state.changes.apply()
         fold(state, event)
         now_ns = max(state.clock_ns, event.ts_ns)
         state.working.expire(state.clock_ns)
@@ -102,8 +103,9 @@ class ArbiterCore:
             ValueError: A prediction block whose array does not fit its names.
         """
         outputs: list[AnyEvent] = []
+        parameters = self._versions.of(state.changes)
         mode = state.mode.mode
-        change = next_mode(state.mode, mode_causes(state), max(state.clock_ns, event.ts_ns), self._parameters.mode)
+        change = next_mode(state.mode, mode_causes(state), max(state.clock_ns, event.ts_ns), parameters.mode)
         if change is not None:
             outputs.append(
                 ModeState(
@@ -117,19 +119,21 @@ class ArbiterCore:
             )
             mode = change[0]
         if isinstance(event, PredictionBlock) and not event.warmup:
-            outputs.extend(self._cycle(state, event, mode))
+            outputs.extend(self._cycle(state, event, mode, parameters))
         return outputs
 
-    def _cycle(self, state: ArbiterState, predictions: PredictionBlock, mode: Mode) -> list[AnyEvent]:
+    def _cycle(
+        self, state: ArbiterState, predictions: PredictionBlock, mode: Mode, parameters: ArbiterParameters
+    ) -> list[AnyEvent]:
         inputs = build_inputs(
             state,
             predictions,
             mode=mode,
             horizons_minutes=self._horizons_minutes,
             calibrations=self._calibrations,
-            parameters=self._parameters,
+            parameters=parameters,
         )
-        result = run_cycle(inputs, self._parameters)
+        result = run_cycle(inputs, parameters)
         decision = Decision(
             id=derive_id(predictions.id, tag_of(Decision), 0),
             cause=predictions.id,
@@ -142,9 +146,9 @@ class ArbiterCore:
             equity_nano=state.equity_nano or 0,
             verdicts=result.verdicts,
             columns=columns_of(result.columns),
-            config_hash=self._config_hash,
+            config_hash=config_hash(parameters, self._calibrations),
         )
-        intents = self._intents(state, decision, inputs, result)
+        intents = self._intents(state, decision, inputs, result, parameters)
         if not intents:
             return [decision]
         block = IntentBlock(
@@ -158,8 +162,13 @@ class ArbiterCore:
         )
         return [decision, block]
 
+    @staticmethod
     def _intents(
-        self, state: ArbiterState, decision: Decision, inputs: CycleInputs, result: CycleResult
+        state: ArbiterState,
+        decision: Decision,
+        inputs: CycleInputs,
+        result: CycleResult,
+        parameters: ArbiterParameters,
     ) -> tuple[OrderIntent, ...]:
         intents: list[OrderIntent] = []
         alpha, weight = result.columns["alpha_final_bps"], result.columns["weight_final"]
@@ -169,7 +178,7 @@ class ArbiterCore:
             symbol, position = inputs.symbols[index], int(inputs.position_micro[index])
             side = Side.BUY if quantity > 0 else Side.SELL
             horizon = int(result.order_horizon_minutes[index])
-            tif_s = self._parameters.order.tif_of(horizon)
+            tif_s = parameters.order.tif_of(horizon)
             intents.append(
                 OrderIntent(
                     id=derive_id(decision.id, f"intent:{symbol}:{side.value}", 0),

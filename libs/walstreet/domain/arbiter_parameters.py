@@ -9,7 +9,7 @@ import msgspec
 
 from walstreet.domain.arbitrate import ArbitrationParameters
 from walstreet.domain.band import BandParameters
-from walstreet.domain.bounds import require_between, require_ordered
+from walstreet.domain.bounds import require_between
 from walstreet.domain.calibrate import ModelCalibration
 from walstreet.domain.cost import CostParameters
 from walstreet.domain.freshness import FreshnessParameters
@@ -67,10 +67,7 @@ class ArbiterParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Per symbol, needed by ``cost.impact: almgren`` only; a symbol without it then fails closed."""
 
     def __post_init__(self) -> None:
-        """Refuse components that contradict each other."""
-        require_ordered(
-            "arbiter", ("size.gross_target", self.size.gross_target), ("limits.gross_max", self.limits.gross_max)
-        )
+        """Refuse a count of shares that cannot be."""
         for symbol, count in self.shares_outstanding.items():
             if count <= 0:
                 raise ValueError(f"arbiter.shares_outstanding[{symbol}] is {count}; allowed is above 0")

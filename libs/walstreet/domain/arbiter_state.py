@@ -10,6 +10,7 @@ import msgspec
 
 from walstreet.domain.ledger import Ledger
 from walstreet.domain.mode import Cause, ModeMemory, standing_causes
+from walstreet.domain.parameter_changes import Changes
 from walstreet.domain.working_orders import WorkingOrders
 from walstreet_events import FeatureBlock, InstrumentRef, Mode
 
@@ -73,6 +74,8 @@ class ArbiterState:
     joined: FeatureBlock | None = None
     """The feature block of the prediction block folded last."""
     signals: dict[str, Signal] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+    """Parameters changed since the start."""
     counters: dict[str, int] = field(default_factory=dict)
     """What was dropped or could not be matched, by reason."""
 
@@ -108,6 +111,7 @@ class ArbiterState:
             list(self.pending),
             self.joined.id if self.joined else "",
             self.signals,
+            self.changes.canonical(),
             self.counters,
         )
         return hashlib.sha256(_encoder.encode(parts)).hexdigest()

@@ -26,6 +26,7 @@ from walstreet.domain.observations import (
     SnapshotObserved,
     TimeObserved,
 )
+from walstreet.domain.parameter_changes import Versions
 from walstreet.domain.plan import Child, plan_children
 from walstreet_events import (
     NANOS_PER_SECOND,
@@ -41,6 +42,7 @@ from walstreet_events import (
     OrderRefused,
     OrderState,
     OrderSubmitting,
+    ParameterChange,
     QuoteSeen,
     Service,
     Side,
@@ -68,7 +70,7 @@ class ExecutionCore:
 
     def __init__(self, parameters: ExecutionParameters) -> None:
         """Keep the validated parameters."""
-        self._parameters = parameters
+        self._versions = Versions(parameters)
 
     @property
     def service(self) -> Service:
@@ -80,8 +82,16 @@ class ExecutionCore:
         return ExecutionState()
 
     def evolve(self, state: ExecutionState, event: AnyEvent) -> ExecutionState:
-        """Fold one fact (an input or an own output) into the state."""
-        fold(state, event, self._parameters)
+        """Fold one fact (an input or an own output) into the state.
+
+        Raises:
+            ChangeRefusedError: A change of parameters that is not valid.
+        """
+        if isinstance(event, ParameterChange):
+            self._versions.note(state.changes, Service.EXECUTION.value, event)
+        elif isinstance(event, IntentBlock | ClockTick):
+            state.changes.apply()
+        fold(state, event, self._versions.of(state.changes))
         return state
 
     def decide(self, state: ExecutionState, event: AnyEvent) -> Sequence[AnyEvent]:
@@ -120,7 +130,7 @@ class ExecutionCore:
             case LinkObserved():
                 batch.link(observation)
             case SnapshotObserved():
-                batch.snapshot(observation, self._parameters)
+                batch.snapshot(observation, self._versions.of(state.changes))
             case TimeObserved():
                 state.observed_ns = max(state.observed_ns, observation.ts_ns)
             case _:
@@ -149,6 +159,7 @@ class ExecutionCore:
     def _decide_intent(
         self, state: ExecutionState, block: IntentBlock, intent: OrderIntent, *, index: int, now_ns: int, run: _Run
     ) -> list[AnyEvent]:
+        parameters = self._versions.of(state.changes)
         situation = self._situation(state, block, intent, now_ns=now_ns, run=run)
         quote = _quote_seen(state.quotes.get(intent.symbol))
         duplicate = intent.id in run.intents
@@ -157,8 +168,8 @@ class ExecutionCore:
         if duplicate:
             refusal = Refusal(reason=Reason.DUPLICATE_INTENT, detail=f"intent {intent.id} stands twice in the block")
         else:
-            refusal = check_standing(intent, situation, self._parameters)
-        refusal = refusal or check_quote(intent, quote, situation, self._parameters)
+            refusal = check_standing(intent, situation, parameters)
+        refusal = refusal or check_quote(intent, quote, situation, parameters)
         if refusal is not None or quote is None:
             return [_refused(block, intent, index, now_ns=now_ns, refusal=refusal, quote=quote)]
         children = plan_children(
@@ -166,10 +177,10 @@ class ExecutionCore:
             quote,
             min_tick_nano=state.instruments[intent.symbol].min_tick_nano,
             now_ns=now_ns,
-            parameters=self._parameters,
+            parameters=parameters,
         )
         for child in children:
-            refusal = self._check_child(intent, child, quote, situation)
+            refusal = _check_child(intent, child, quote, situation, parameters)
             if refusal is not None:
                 return [_refused(block, intent, index, now_ns=now_ns, refusal=refusal, quote=quote)]
         outs: list[AnyEvent] = []
@@ -181,20 +192,6 @@ class ExecutionCore:
         run.orders_last_minute += 1
         run.symbols[intent.symbol] = True
         return outs
-
-    def _check_child(self, intent: OrderIntent, child: Child, quote: QuoteSeen, situation: Situation) -> Refusal | None:
-        if child.good_till_ns <= situation.now_ns:
-            return Refusal(
-                reason=Reason.INTENT_EXPIRED,
-                detail=f"nothing is left of the {intent.tif_s} s in force after rounding to the broker's seconds",
-            )
-        return check_child(
-            quantity_micro=child.quantity_micro,
-            limit_nano=child.limit_nano,
-            quote=quote,
-            reducing=situation.reducing,
-            parameters=self._parameters,
-        )
 
     def _situation(
         self, state: ExecutionState, block: IntentBlock, intent: OrderIntent, *, now_ns: int, run: _Run
@@ -225,15 +222,16 @@ class ExecutionCore:
 
     def _decide_timers(self, state: ExecutionState, tick: ClockTick) -> list[AnyEvent]:
         now_ns = tick.ts_ns
-        silence_ns = round(self._parameters.acknowledge_s_max * NANOS_PER_SECOND)
-        grace_ns = round(self._parameters.cancel_grace_s * NANOS_PER_SECOND)
+        parameters = self._versions.of(state.changes)
+        silence_ns = round(parameters.acknowledge_s_max * NANOS_PER_SECOND)
+        grace_ns = round(parameters.cancel_grace_s * NANOS_PER_SECOND)
         batch = Batch(state)
         outs: list[AnyEvent] = []
         for client_order_id in state.open_orders:
             order = state.orders[client_order_id]
             if order.state is OrderState.SUBMITTING and now_ns >= order.submitted_ns + silence_ns:
                 batch.doubt(
-                    client_order_id, now_ns, f"no answer within {self._parameters.acknowledge_s_max} s of the placement"
+                    client_order_id, now_ns, f"no answer within {parameters.acknowledge_s_max} s of the placement"
                 )
             if now_ns >= order.good_till_ns + grace_ns and CANCEL_EXPIRED not in order.cancel_reasons:
                 outs.append(_cancelling(state, client_order_id, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED))
@@ -244,6 +242,23 @@ class ExecutionCore:
             _cancelling(state, client_order_id, cause=cause, ts_ns=ts_ns, reason=reason)
             for client_order_id in state.open_orders
         ]
+
+
+def _check_child(
+    intent: OrderIntent, child: Child, quote: QuoteSeen, situation: Situation, parameters: ExecutionParameters
+) -> Refusal | None:
+    if child.good_till_ns <= situation.now_ns:
+        return Refusal(
+            reason=Reason.INTENT_EXPIRED,
+            detail=f"nothing is left of the {intent.tif_s} s in force after rounding to the broker's seconds",
+        )
+    return check_child(
+        quantity_micro=child.quantity_micro,
+        limit_nano=child.limit_nano,
+        quote=quote,
+        reducing=situation.reducing,
+        parameters=parameters,
+    )
 
 
 def _reduces(state: ExecutionState, intent: OrderIntent) -> bool:

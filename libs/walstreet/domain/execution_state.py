@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.observations import CommissionObserved, QuoteObserved
 from walstreet.domain.order import Order, opened, with_fill, with_update
+from walstreet.domain.parameter_changes import Changes
 from walstreet_events import (
     NANOS_PER_SECOND,
     AccountValues,
@@ -84,6 +85,8 @@ class ExecutionState:
     positions: Positions | None = None
     position_of: dict[str, Position] = field(default_factory=dict)
     account_revision: int = 0
+    changes: Changes = field(default_factory=Changes)
+    """Parameters changed since the start."""
     # Volatile: lost by a crash.
     observed_ns: int = 0
     quotes: dict[str, QuoteObserved] = field(default_factory=dict)

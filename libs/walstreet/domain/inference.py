@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from walstreet.domain.model_manifest import InputKind, ModelEntry, Target
+from walstreet.domain.parameter_changes import Changes, Versions
 from walstreet.domain.sequence_buffer import SequenceBuffer
 from walstreet_events import (
     AnyEvent,
@@ -19,6 +20,7 @@ from walstreet_events import (
     ModelColumn,
     ModelHealth,
     ModelStatus,
+    ParameterChange,
     PredictionBlock,
     Prefilter,
     Service,
@@ -33,6 +35,8 @@ BoolArray = NDArray[np.bool_]
 
 MINUTE_NS = 60_000_000_000
 DETAIL_CHARACTERS_MAX = 300
+SECTION = "inference.parameters"
+"""Where the configuration holds ``InferenceParameters``."""
 
 
 class ModelLateError(Exception):
@@ -96,6 +100,7 @@ class InferenceState:
     failures: dict[str, int] = field(default_factory=dict)
     """Cycles in which the model failed or was late, since the log's start."""
     prefilter: Prefilter | None = None
+    changes: Changes = field(default_factory=Changes)
     last_ts_ns: int = 0
 
 
@@ -118,7 +123,7 @@ class InferenceCore:
 
     def __init__(self, models: Models, parameters: InferenceParameters) -> None:
         self._models = models
-        self._parameters = parameters
+        self._versions = Versions(parameters)
         self._lengths = tuple(
             sorted({entry.sequence_length for entry in models.entries if entry.input_kind is InputKind.SEQUENCE})
         )
@@ -135,7 +140,10 @@ class InferenceCore:
     def evolve(self, state: InferenceState, event: AnyEvent) -> InferenceState:
         """Fold one fact: an input, or an own output that brings statuses and failure counts back."""
         if isinstance(event, FeatureBlock):
+            state.changes.apply()
             self._remember(state, event)
+        elif isinstance(event, ParameterChange):
+            self._versions.note(state.changes, SECTION, event)
         elif isinstance(event, SessionRef):
             state.bar_ns = event.bar_ns
         elif isinstance(event, Prefilter):
@@ -189,7 +197,7 @@ class InferenceCore:
                     features=self._models.feature_count,
                     length=length,
                     bar_ns=state.bar_ns,
-                    session_gap_ns=self._parameters.session_gap_minutes * MINUTE_NS,
+                    session_gap_ns=self._versions.of(state.changes).session_gap_minutes * MINUTE_NS,
                 )
             state.buffers[length].push(block.values.array(), usable, block.ts_ns)
 
@@ -229,7 +237,7 @@ class InferenceCore:
         """Return for which symbols expensive models run, shape (N,)."""
         prefilter = state.prefilter
         if (
-            not self._parameters.prefilter_sequences
+            not self._versions.of(state.changes).prefilter_sequences
             or block.warmup
             or prefilter is None
             or prefilter.expires_ns < block.ts_ns

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from walstreet.domain.observations import Observation
+from walstreet.domain.parameter_changes import Versions
 from walstreet.domain.reconcile import Difference
 from walstreet.domain.reconciler_parameters import Policy, ReconcilerParameters
 from walstreet.domain.reconciler_state import ReconcilerState, ReportStatus, RequestReason, Result, fold
@@ -21,6 +22,7 @@ from walstreet_events import (
     ModeRequest,
     OperatorCommand,
     OrderLink,
+    ParameterChange,
     ReconBreak,
     ReconReport,
     ReconRequest,
@@ -40,7 +42,7 @@ class ReconcilerCore:
 
     def __init__(self, parameters: ReconcilerParameters) -> None:
         """Take the parameters."""
-        self._parameters = parameters
+        self._versions = Versions(parameters)
 
     @property
     def service(self) -> Service:
@@ -53,7 +55,11 @@ class ReconcilerCore:
 
     def evolve(self, state: ReconcilerState, event: AnyEvent) -> ReconcilerState:
         """Fold an input or an own output; a snapshot is compared here, so that replay remembers it too."""
-        fold(state, event, self._parameters)
+        if isinstance(event, ParameterChange):
+            self._versions.note(state.changes, Service.RECONCILER.value, event)
+        elif isinstance(event, ClockTick):
+            state.changes.apply()
+        fold(state, event, self._versions.of(state.changes))
         return state
 
     def decide(self, state: ReconcilerState, event: AnyEvent) -> Sequence[AnyEvent]:
@@ -82,7 +88,7 @@ class ReconcilerCore:
         return (self._request(state, cause, ts_ns, state.wanted),)
 
     def _tick(self, state: ReconcilerState, tick: ClockTick) -> Sequence[AnyEvent]:
-        parameters = self._parameters
+        parameters = self._versions.of(state.changes)
         if state.waiting is not None:
             if tick.ts_ns - state.waiting.ts_ns < parameters.timeout_s * NANOS_PER_SECOND:
                 return ()
@@ -113,9 +119,12 @@ class ReconcilerCore:
     # ----------------------------------------------------------------------------------------- reporting
 
     def _reported(self, state: ReconcilerState, snapshot: ReconSnapshot, result: Result) -> Sequence[AnyEvent]:
-        events: list[AnyEvent] = [self._break(snapshot, position, item) for position, item in enumerate(result.breaks)]
+        parameters = self._versions.of(state.changes)
+        events: list[AnyEvent] = [
+            _break(snapshot, position, item, parameters) for position, item in enumerate(result.breaks)
+        ]
         events.append(_report(snapshot.id, snapshot.ts_ns, result))
-        strict = [item for item in result.breaks if self._parameters.policy(item.kind, item.area) is Policy.STRICT]
+        strict = [item for item in result.breaks if parameters.policy(item.kind, item.area) is Policy.STRICT]
         if strict:
             first = strict[0]
             reason = f"{len(strict)} reconciliation breaks, first {first.kind.value} {first.symbol} {first.reference}"
@@ -124,19 +133,20 @@ class ReconcilerCore:
             events.append(_mode_request(snapshot, Mode.LIVE, "reconciliation is clean again"))
         return events
 
-    def _break(self, snapshot: ReconSnapshot, position: int, item: Difference) -> ReconBreak:
-        return ReconBreak(
-            id=derive_id(snapshot.id, tag_of(ReconBreak), position),
-            cause=snapshot.id,
-            ts_ns=snapshot.ts_ns,
-            snapshot=snapshot.id,
-            kind=item.kind,
-            symbol=item.symbol,
-            reference=item.reference,
-            ours=item.ours,
-            brokers=item.brokers,
-            policy=self._parameters.policy(item.kind, item.area).value,
-        )
+
+def _break(snapshot: ReconSnapshot, position: int, item: Difference, parameters: ReconcilerParameters) -> ReconBreak:
+    return ReconBreak(
+        id=derive_id(snapshot.id, tag_of(ReconBreak), position),
+        cause=snapshot.id,
+        ts_ns=snapshot.ts_ns,
+        snapshot=snapshot.id,
+        kind=item.kind,
+        symbol=item.symbol,
+        reference=item.reference,
+        ours=item.ours,
+        brokers=item.brokers,
+        policy=parameters.policy(item.kind, item.area).value,
+    )
 
 
 def _report(cause: EventId, ts_ns: int, result: Result) -> ReconReport:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from walstreet.domain.ledger import Ledger
+from walstreet.domain.parameter_changes import Changes
 from walstreet.domain.reconcile import (
     TERMINAL,
     Difference,
@@ -105,6 +106,8 @@ class ReconcilerState:
     synced_micro: dict[str, int] = field(default_factory=dict)
     """Corrections of positions that were taken over from the broker (``auto_sync``)."""
     synced_cash_nano: int = 0
+    changes: Changes = field(default_factory=Changes)
+    """Parameters changed since the start."""
 
     @property
     def ready(self) -> bool:

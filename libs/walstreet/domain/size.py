@@ -25,6 +25,7 @@ class SizeParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     method: Literal["auto", "proportional", "vol_target"] = "auto"
     gross_target: float = 0.5
+    """Gross weight of the book that is wanted; ``limits.gross_max`` cuts a larger one."""
     z_max: float = 3.0
     names_min_proportional: int = 10
     """From this many wanted names on ``auto`` sizes proportionally."""

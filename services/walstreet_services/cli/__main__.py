@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import walstreet
 from walstreet.adapters.nats import LogError
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
-from walstreet_services.cli import replay_command, tape_command, up
+from walstreet_services.cli import param_command, replay_command, tape_command, up, why_command
 
 SERVICES = ("gateway", "features", "inference", "arbiter", "execution", "reconciler")
 MODULES = {
@@ -37,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
     )
     tape_command.add_arguments(commands.add_parser("tape", help="look at a TAPE: verify, show, dead"))
     replay_command.add_arguments(commands.add_parser("replay", help="decide a recorded session again and compare"))
+    param_command.add_arguments(commands.add_parser("param", help="change a parameter while a session runs"))
+    why_command.add_arguments(commands.add_parser("why", help="explain one decision: every number and every gate"))
     passed = "all further arguments are the module's own; see --help after the name"
     commands.add_parser("sim", help=f"the gateway simulator ({passed})", add_help=False)
     commands.add_parser("bench", help="measure against peers", add_help=False)

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,8 +15,9 @@ from rich.table import Table
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.replay.again import ReplayReport, replay_core
 from walstreet.runtime.cores import arbiter_core, features_core, reconciler_core
-from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, UsageError
-from walstreet.runtime.settings import Settings, load_settings
+from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK
+from walstreet.runtime.settings import Settings
+from walstreet_services.cli.recorded import recorded_settings
 from walstreet_services.cli.tapes import open_tape, read_all
 
 CORES = ("arbiter", "features", "reconciler")
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def _replay(options: argparse.Namespace) -> int:
-    settings = _settings(options)
+    settings = recorded_settings(options.state, options.config)
     async with open_tape(state=options.state, url=options.url, credentials_dir=options.credentials) as connection:
         messages, _ = await read_all(connection)
     results: dict[str, tuple[ReplayReport, float]] = {}
@@ -48,17 +48,6 @@ async def _replay(options: argparse.Namespace) -> int:
     else:
         _print(results)
     return EXIT_OK if all(report.clean for report, _ in results.values()) else EXIT_BROKEN
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    files = [Path(name) for name in options.config]
-    if options.state is not None:
-        recorded = Path(options.state) / "session.yaml"
-        if not recorded.is_file():
-            raise UsageError(f"--state {options.state} has no session.yaml: the session was not made by `walstreet up`")
-        files = [recorded, *files]
-    # The recorded configuration is whole; today's environment must not change what yesterday decided.
-    return load_settings(files, environment={})
 
 
 def _run(name: str, settings: Settings, messages: list[RawMessage]) -> ReplayReport:

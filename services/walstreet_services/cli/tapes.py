@@ -5,16 +5,19 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from walstreet.adapters.nats import Connection, ConnectOptions, EmbeddedServer, TapeReader, running_url
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
 from walstreet.runtime.errors import UsageError
+from walstreet_events import NANOS_PER_SECOND
 from walstreet_events.subjects import Stream
 
-CHUNK_MESSAGES = 2_000
+EXCHANGE_ZONE = ZoneInfo("America/New_York")
 
 
 def free_port() -> int:
@@ -74,3 +77,20 @@ async def read_all(connection: Connection, stream: Stream = Stream.TAPE) -> tupl
     last = await last_sequence(connection, stream)
     messages = [message async for message in TapeReader(connection, stream).range(1, last)]
     return messages, last
+
+
+def newest_state() -> str:
+    """Return the folder under ``state/`` whose session began last.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = sorted(Path("state").glob("*/session.yaml"), key=lambda path: path.stat().st_mtime_ns)
+    if not found:
+        raise UsageError("there is no session under state/; name one with --state DIR")
+    return str(found[-1].parent)
+
+
+def local_time(ts_ns: int) -> str:
+    """Return an event time at the exchange, to the second."""
+    return f"{datetime.fromtimestamp(ts_ns // NANOS_PER_SECOND, UTC).astimezone(EXCHANGE_ZONE):%Y-%m-%d %H:%M:%S}"

@@ -513,5 +513,3 @@ def test_parameters_come_from_plain_values_and_typos_fail():
     assert parameters.limits.name_cap == 0.04
     with pytest.raises(msgspec.ValidationError, match="name_cpa"):
         msgspec.convert({"limits": {"name_cpa": 0.04}}, ArbiterParameters)
-    with pytest.raises(ValueError, match=r"size\.gross_target is 0\.6"):
-        msgspec.convert({"size": {"gross_target": 0.6}}, ArbiterParameters)
