@@ -9,8 +9,10 @@
 #include <string>
 
 #include "arguments.hpp"
+#include "decision_bindings.hpp"
 #include "dispatch.hpp"
 #include "float_environment.hpp"
+#include "forest_bindings.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -228,7 +230,9 @@ NB_MODULE(_native, module) {
              "status"_a.none());
   module.def("rolling_update", &rolling_update, "values"_a.none(), "ring"_a.none(), "bars_seen"_a.none(), "windows"_a.none(),
              "planes"_a.none(), "status"_a.none(), "statistics"_a.none());
+  bind_forest(module);
   module.def("ring_returns", &ring_returns, "ring"_a.none(), "bars_seen"_a.none(), "lags"_a.none(), "returns"_a.none());
+  bind_decision(module);
 }
 
 }  // namespace walstreet

@@ -11,6 +11,7 @@ __all__ = [
     "AnyArray",
     "require_array",
     "require_ascending",
+    "require_between",
     "require_extent",
     "require_integer_range",
     "require_range",
@@ -100,3 +101,11 @@ def require_separate(written: tuple[str, AnyArray], others: dict[str, AnyArray])
     for name, other in others.items():
         if np.may_share_memory(written_array, other):
             raise ValueError(f"{written_name}: shares memory with {name}; pass separate arrays")
+
+
+def require_between(name: str, value: float, lowest: float, highest: float) -> None:
+    """Refuse a number outside the closed range; NaN is outside."""
+    if not lowest <= value <= highest:
+        raise ValueError(
+            f"{name}: value is {float(value)!r}, must be from {lowest!r} to {highest!r}; pass another number"
+        )

@@ -43,6 +43,7 @@ __all__ = [
     "blend",
     "ewma_update",
     "implementation",
+    "is_native",
     "ordered_dot",
     "ordered_sum",
     "ring_returns",
@@ -83,6 +84,11 @@ def implementation() -> KernelInfo:
     else:
         level, version = "numpy", np.__version__
     return KernelInfo(name=_choice.name, level=level, version=version, reason=_choice.reason)
+
+
+def is_native() -> bool:
+    """Return whether the native kernels run in this process."""
+    return _choice.name == "native"
 
 
 def select(name: str, *, level: str | None = None) -> KernelInfo:

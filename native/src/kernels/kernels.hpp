@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "decision_kernels.hpp"
+
 namespace walstreet {
 
 inline constexpr std::size_t logical_lane_count = 8;
@@ -52,6 +54,8 @@ struct RollingArguments {
   std::size_t window_count;
 };
 
+struct ForestArguments;  // kernels/forest.hpp
+
 struct KernelTable {
   double (*ordered_sum)(const double* values, std::size_t count);
   double (*ordered_dot)(const double* left, const double* right, std::size_t count);
@@ -67,6 +71,8 @@ struct KernelTable {
   void (*ring_returns)(const double* ring, std::size_t capacity, std::size_t symbol_count,
                        std::int64_t bars_seen, const std::int64_t* lags, std::size_t lag_count,
                        double* returns);
+  void (*forest_predict)(const ForestArguments& arguments);
+  const DecisionKernels* decision;
 };
 
 namespace baseline {

@@ -3,6 +3,8 @@
 
 #include "lanes.hpp"
 
+#include "decision_level.hpp"
+
 namespace walstreet::WALSTREET_LEVEL {
 
 double ordered_sum(const double* values, std::size_t count);
@@ -17,6 +19,7 @@ void rolling_update(const RollingArguments& arguments);
 void ring_returns(const double* ring, std::size_t capacity, std::size_t symbol_count,
                   std::int64_t bars_seen, const std::int64_t* lags, std::size_t lag_count,
                   double* returns);
+void forest_predict(const ForestArguments& arguments);
 
 // Writes what became of each value; shared by every kernel that takes one value per symbol.
 WALSTREET_INLINE void store_status(std::uint8_t* status, const double* values, std::size_t count) {

@@ -11,6 +11,8 @@ const KernelTable kernel_table = {
     .ewma_update = ewma_update,
     .rolling_update = rolling_update,
     .ring_returns = ring_returns,
+    .forest_predict = forest_predict,
+    .decision = &decision_kernels,
 };
 
 }  // namespace walstreet::WALSTREET_LEVEL

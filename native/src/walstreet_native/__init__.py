@@ -8,6 +8,7 @@ import os
 
 from walstreet_native._native import (
     INTERFACE_VERSION,
+    Forest,
     __version__,
     available_levels,
     blend,
@@ -27,6 +28,7 @@ LEVEL_VARIABLE = "WALSTREET_NATIVE_LEVEL"
 __all__ = [
     "INTERFACE_VERSION",
     "LEVEL_VARIABLE",
+    "Forest",
     "__version__",
     "available_levels",
     "blend",

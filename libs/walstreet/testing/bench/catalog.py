@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from walstreet.testing.bench.decision import decision_rows
 from walstreet.testing.bench.events import event_rows
 from walstreet.testing.bench.features import feature_rows
+from walstreet.testing.bench.forest import forest_rows
 from walstreet.testing.bench.latency import latency_rows
 from walstreet.testing.bench.log import log_rows
 from walstreet.testing.bench.row import Maker
@@ -23,6 +25,8 @@ KNOWN = (
 """Every group that the targets name, in the order in which they are shown."""
 
 MAKERS: dict[str, Maker] = {
+    "forest": forest_rows,
+    "decision": decision_rows,
     "features": feature_rows,
     "events": event_rows,
     "log": log_rows,
