@@ -1,4 +1,4 @@
-"""Owns exp, log and powers that give the same bits on every x86-64 machine.
+"""Owns exp, log, powers and softmax that give the same bits on every x86-64 machine.
 
 NumPy's own versions choose other instructions on other processors and differ in the last bits, which would
 break byte-identical replay. These use only operations that IEEE 754 rounds exactly (add, subtract, multiply,
@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from walstreet.domain.units import FloatArray
+from walstreet.domain.units import BoolArray, FloatArray
 
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
@@ -57,3 +57,20 @@ def power(values: FloatArray, exponent: float) -> FloatArray:
     """Return ``values ** exponent`` for values at or above 0 and ``exponent`` above 0; NaN otherwise."""
     assert exponent > 0.0, exponent
     return np.where(values == 0.0, 0.0, exp(exponent * log(values)))
+
+
+def masked_softmax(logits: FloatArray, mask: BoolArray) -> FloatArray:
+    """Return softmax over axis 0 of the entries in ``mask``; 0 elsewhere, and all 0 in a column without any.
+
+    Shifted by the column's maximum, and summed from the first row to the last.
+
+    Args:
+        logits: (K, N); finite wherever ``mask`` holds.
+        mask: (K, N).
+    """
+    top = np.where(mask, logits, -np.inf).max(axis=0)
+    shifted = np.where(mask, logits - np.where(np.isfinite(top), top, 0.0), 0.0)
+    terms = np.where(mask, exp(shifted), 0.0)
+    total = np.add.accumulate(terms, axis=0)[-1]
+    shares: FloatArray = terms / np.where(total > 0.0, total, 1.0)
+    return shares
