@@ -78,7 +78,7 @@ run: $(if $(filter ib_async,$(BROKER_LIBRARY)),setup-ib-async,setup) ## Trade on
 # What touches no socket of ours runs on all cores; sessions run one after another, because they compete for the cores.
 FAST_TESTS := tests/unit tests/tidy tests/property tests/contract
 
-unit: setup ## Run the unit tests alone: no network, about a minute
+unit: setup ## Run the unit tests alone: no network, a few minutes on two cores
 	$(BIN)/python -m pytest -q -n auto tests/unit tests/tidy $(PYTEST_FLAGS)
 
 test: setup ## Run all tests but the long crash suite (make chaos) and the containers' (make test-docker)

@@ -15,7 +15,17 @@ from walstreet_events.codec import (
     tag_of,
     to_json,
 )
-from walstreet_events.decision import Column, Decision, Mode, ModeState, Outcome, Prefilter, Verdict
+from walstreet_events.decision import (
+    Column,
+    Decision,
+    DriftChange,
+    Mode,
+    ModeState,
+    Outcome,
+    OutcomeBlock,
+    Prefilter,
+    Verdict,
+)
 from walstreet_events.envelope import (
     NANOS_PER_SECOND,
     PRICE_SCALE,
@@ -111,6 +121,7 @@ __all__ = [
     "Column",
     "DeadLetter",
     "Decision",
+    "DriftChange",
     "Event",
     "EventDecodeError",
     "EventId",
@@ -138,6 +149,7 @@ __all__ = [
     "OrderSubmitting",
     "OrderUpdated",
     "Outcome",
+    "OutcomeBlock",
     "ParameterChange",
     "PhaseName",
     "Position",

@@ -29,6 +29,8 @@ AnyEvent: TypeAlias = (
     | decision.ModeState
     | decision.Prefilter
     | decision.Outcome
+    | decision.OutcomeBlock
+    | decision.DriftChange
     | order.IntentBlock
     | order.OrderRefused
     | order.OrderSubmitting

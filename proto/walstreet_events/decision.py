@@ -104,3 +104,32 @@ class Outcome(Event, frozen=True, tag="outcome.v1"):
     """(N,) signed realised return over the horizon, NaN where it could not be measured."""
     sigma_bps: FloatBlock
     """(N,) volatility of the horizon that was in force at the decision."""
+
+
+class OutcomeBlock(Event, frozen=True, tag="outcome_block.v1"):
+    """What has become of the earlier cycles whose horizons end with this bar; ``ts_ns`` is the bar's end.
+
+    One row per horizon that matured, warm-up included and whether anything was traded or not: the facts that
+    conformal sets, weights, drift and bandits learn from, and nothing else.
+    """
+
+    symbols: tuple[str, ...]
+    horizons_minutes: tuple[int, ...]
+    """(K,) horizons that matured with this bar."""
+    predictions: tuple[str, ...]
+    """(K,) id of the prediction block whose horizon it was."""
+    return_bps: FloatBlock
+    """(K, N) signed return from the close of that cycle's bar to this close, NaN where it could not be measured."""
+    sigma_bps: FloatBlock
+    """(K, N) volatility of the horizon that was in force at that cycle."""
+
+
+class DriftChange(Event, frozen=True, tag="drift_change.v1"):
+    """The health of one model at one horizon changed; a quarantined model takes no part in the blend."""
+
+    model: str
+    horizon_minutes: int
+    previous: str
+    status: str
+    reason: str
+    """Stable codes of the checks that decided, joined by ``+``."""

@@ -107,6 +107,8 @@ SUBJECT_TABLE: tuple[SubjectRow, ...] = (
     _row(decision.ModeState, "mode.state", Service.ARBITER),
     _row(decision.Prefilter, "prefilter.names", Service.ARBITER),
     _row(decision.Outcome, "outcome.matured", Service.ARBITER),
+    _row(decision.OutcomeBlock, "outcome.cycle", Service.ARBITER),
+    _row(decision.DriftChange, "health.drift", Service.ARBITER),
     _row(order.IntentBlock, "order.intent.cycle", Service.ARBITER),
     _row(order.OrderRefused, "order.event.{symbol}", Service.EXECUTION),
     _row(order.OrderSubmitting, "order.event.{symbol}", Service.EXECUTION),

@@ -14,6 +14,7 @@ from walstreet.domain.units import MINUTE_NS
 from walstreet.testing.arbiter_world import (
     CLOSE_NS,
     DEFAULT_CALIBRATIONS,
+    GATES_OFF,
     OPEN_NS,
     ArbiterWorld,
 )
@@ -109,7 +110,7 @@ def fact(world: ArbiterWorld, kind: str, draw: np.random.Generator, ts_ns: int):
 def test_replay_gives_the_same_state_and_the_same_next_decision(steps: list[tuple[str, int, int]], values: list[float]):
     """Folding inputs and recorded outputs without deciding gives the live state, and the next decision's bytes."""
     world = run_of(steps)
-    core = ArbiterCore(ArbiterParameters(), DEFAULT_CALIBRATIONS)
+    core = ArbiterCore(ArbiterParameters(gates=GATES_OFF), DEFAULT_CALIBRATIONS)
     replayed = core.initial()
     for event, outputs in world.tape:
         for item in (event, *outputs):

@@ -10,27 +10,34 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from walstreet.domain import learning
 from walstreet.domain.arbiter_fold import fold
 from walstreet.domain.arbiter_parameters import ArbiterParameters, config_hash
 from walstreet.domain.arbiter_state import (
     ArbiterState,
     mode_causes,
 )
-from walstreet.domain.calibrate import ModelCalibration
+from walstreet.domain.calibrate import BarrierModel, ModelCalibration
 from walstreet.domain.cycle import CycleResult, run_cycle
 from walstreet.domain.cycle_inputs import CycleInputs, build_inputs
-from walstreet.domain.decision_record import columns_of
+from walstreet.domain.decision_record import column_values, columns_of
 from walstreet.domain.mode import next_mode, track_health
 from walstreet.domain.observations import Observation
-from walstreet.domain.parameter_changes import Versions
+from walstreet.domain.parameter_changes import ChangeRefusedError, Versions
+from walstreet.domain.signals import CycleSignals, SignalSources, cycle_signals
 from walstreet_events import (
     NANOS_PER_SECOND,
     AnyEvent,
     Decision,
+    DriftChange,
+    FeatureBlock,
     IntentBlock,
     Mode,
     ModeState,
     OrderIntent,
+    OutcomeBlock,
     ParameterChange,
     PredictionBlock,
     Service,
@@ -39,15 +46,20 @@ from walstreet_events import (
     tag_of,
 )
 
-RECON_CLEAN = "clean"
-RECON_BREAKS = "breaks"
+FIXED = ("arbiter.learning.", "arbiter.gates.")
+"""What was learned under one set of these parameters means nothing under another."""
 
 
 class ArbiterCore:
     """The arbiter as the shared loop runs it; satisfies ``walstreet.ports.Core``."""
 
-    def __init__(self, parameters: ArbiterParameters, calibrations: Sequence[ModelCalibration]) -> None:
-        """Take the parameters and the calibrations of the model manifest.
+    def __init__(
+        self,
+        parameters: ArbiterParameters,
+        calibrations: Sequence[ModelCalibration],
+        barriers: Sequence[BarrierModel] = (),
+    ) -> None:
+        """Take the parameters, and the calibrations and barrier models of the model manifest.
 
         Raises:
             ValueError: No calibration at all, or two for the same model and horizon.
@@ -58,8 +70,12 @@ class ArbiterCore:
         if len(dict.fromkeys(keys)) != len(keys):
             raise ValueError(f"two calibrations for the same model and horizon among {sorted(keys)}")
         self._versions = Versions(parameters)
+        self._learning = parameters.learning
+        self._gates = parameters.gates
         self._calibrations = tuple(calibrations)
+        self._barriers = tuple(barriers)
         self._horizons_minutes = tuple(sorted(dict.fromkeys(horizon for _, horizon in keys)))
+        self._horizons = np.array(self._horizons_minutes, dtype=np.int64)
 
     @property
     def service(self) -> Service:
@@ -84,11 +100,25 @@ class ArbiterCore:
             ValueError: The event is malformed (array shapes, unknown mode in a command, a parameter that is none).
         """
         if isinstance(event, ParameterChange):
+            if event.path.startswith(FIXED):
+                raise ChangeRefusedError(f"{event.path} holds from the start of a session; change it and restart")
             self._versions.note(state.changes, Service.ARBITER.value, event)
         elif isinstance(event, PredictionBlock):
             # The boundary of a cycle: what was changed before it holds for the whole of it.
             state.changes.apply()
         fold(state, event)
+        match event:
+            case PredictionBlock() if state.joined is not None:
+                signals = self._signals(state, state.joined, event)
+                learning.remember(state.learning, state.joined, event, signals, self._learning)
+            case OutcomeBlock():
+                learning.learn(state.learning, event, self._learning)
+            case DriftChange():
+                learning.recorded(state.learning, event)
+            case Decision():
+                learning.note_cost(state.learning, event, column_values(event, "cost_bps"))
+            case _:
+                pass
         now_ns = max(state.clock_ns, event.ts_ns)
         state.working.expire(state.clock_ns)
         track_health(state.mode, mode_causes(state), now_ns)
@@ -118,9 +148,29 @@ class ArbiterCore:
                 )
             )
             mode = change[0]
-        if isinstance(event, PredictionBlock) and not event.warmup:
-            outputs.extend(self._cycle(state, event, mode, parameters))
+        if isinstance(event, PredictionBlock):
+            if not event.warmup:
+                outputs.extend(self._cycle(state, event, mode, parameters))
+            # Behind the intents, which wait for nothing: what is learned here holds from the next cycle on.
+            outcome = learning.matured(state.learning, event, self._horizons_minutes)
+            outputs.extend([outcome] if outcome is not None else [])
+            outputs.extend(learning.drift_events(state.learning, event.id, event.ts_ns))
         return outputs
+
+    def _signals(self, state: ArbiterState, block: FeatureBlock, predictions: PredictionBlock) -> CycleSignals:
+        return cycle_signals(
+            block,
+            predictions,
+            self._horizons,
+            SignalSources(
+                calibrations=self._calibrations,
+                standardiser=state.learning.standardiser,
+                weights=state.learning.weights,
+                drift=state.learning.drift,
+                parameters=self._learning,
+                gates=self._gates,
+            ),
+        )
 
     def _cycle(
         self, state: ArbiterState, predictions: PredictionBlock, mode: Mode, parameters: ArbiterParameters
@@ -130,8 +180,8 @@ class ArbiterCore:
             predictions,
             mode=mode,
             horizons_minutes=self._horizons_minutes,
-            calibrations=self._calibrations,
             parameters=parameters,
+            barrier_models=self._barriers,
         )
         result = run_cycle(inputs, parameters)
         decision = Decision(

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import msgspec
+import numpy as np
+
 from walstreet.domain.arbiter_state import (
     DATA_TYPES_NOT_LIVE,
     DROPPED_FEATURES,
     ORDER_LINK,
     PENDING_FEATURES_MAX,
+    PENDING_WARMUP_MAX,
     UNMATCHED_PREDICTIONS,
     ArbiterState,
     SessionFacts,
     Signal,
 )
+from walstreet.domain.barrier_exits import NO_CAP, NO_STOP, BarrierMemory, after_fill
 from walstreet.domain.cycle_inputs import require_sound
 from walstreet.domain.decision_record import column_values
 from walstreet.domain.mode import note_command, note_request, note_state
 from walstreet_events import (
+    PRICE_SCALE,
+    QUANTITY_SCALE,
     AccountValues,
     AnyEvent,
     BrokerStatus,
@@ -43,8 +50,10 @@ from walstreet_events import (
     SessionPhase,
     SessionRef,
     SymbolStatus,
+    float_block,
 )
 
+NO_VALUES = float_block(np.zeros((0, 0)))
 RECON_CLEAN = "clean"
 RECON_BREAKS = "breaks"
 
@@ -71,6 +80,7 @@ def _fold_cycle(state: ArbiterState, event: AnyEvent) -> None:
             _join(state, event)
         case Decision():
             _note_signals(state, event)
+            _note_exits(state, event)
         case _:
             pass
 
@@ -83,6 +93,7 @@ def _fold_orders(state: ArbiterState, event: AnyEvent) -> None:
             if not state.ledger.knows(event.exec_id):
                 state.working.apply(event)
             state.ledger.apply(event)
+            state.exits = after_fill(state.exits, event.symbol, state.ledger.position_micro(event.symbol))
         case OrderCommission() | Positions():
             state.ledger.apply(event)
         case AccountValues():
@@ -138,18 +149,17 @@ def _note_session(state: ArbiterState, event: SessionRef | SessionPhase) -> None
 
 
 def _keep_features(state: ArbiterState, block: FeatureBlock) -> None:
-    if block.warmup:
-        return
     require_sound(block)
-    state.pending[block.id] = block
-    while len(state.pending) > PENDING_FEATURES_MAX:
-        del state.pending[next(iter(state.pending))]
+    # Nothing here reads the features themselves, and a warm-up has a thousand blocks of them.
+    state.pending[block.id] = msgspec.structs.replace(block, values=NO_VALUES)
+    bound = PENDING_WARMUP_MAX if block.warmup else PENDING_FEATURES_MAX
+    waiting = [key for key, item in state.pending.items() if item.warmup == block.warmup]
+    for key in waiting[: max(0, len(waiting) - bound)]:
+        del state.pending[key]
         state.count(DROPPED_FEATURES)
 
 
 def _join(state: ArbiterState, predictions: PredictionBlock) -> None:
-    if predictions.warmup:
-        return
     state.joined = state.pending.pop(predictions.features, None)
     if state.joined is None:
         state.count(UNMATCHED_PREDICTIONS)
@@ -167,6 +177,22 @@ def _note_signals(state: ArbiterState, decision: Decision) -> None:
         if wanted[index] > 0.0:
             state.signals[symbol] = Signal(
                 direction=1 if z[index] > 0.0 else -1, horizon_minutes=int(horizon[index]), ts_ns=decision.ts_ns
+            )
+
+
+def _note_exits(state: ArbiterState, decision: Decision) -> None:
+    """Take scale-outs and stops from the record, so that a replay needs no model to know them."""
+    cap, stop = column_values(decision, "exit_cap_shares"), column_values(decision, "stop_usd")
+    hit = column_values(decision, "stop_hit")
+    for index, symbol in enumerate(decision.symbols):
+        state.exits.pop(symbol, None)
+        position = state.ledger.position_micro(symbol)
+        if position:
+            state.exits[symbol] = BarrierMemory(
+                direction=1 if position > 0 else -1,
+                cap_micro=NO_CAP if np.isnan(cap[index]) else round(cap[index] * QUANTITY_SCALE),
+                stop_nano=NO_STOP if np.isnan(stop[index]) else round(stop[index] * PRICE_SCALE),
+                stop_hit=bool(hit[index]),
             )
 
 

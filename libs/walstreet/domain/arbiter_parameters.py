@@ -9,10 +9,12 @@ import msgspec
 
 from walstreet.domain.arbitrate import ArbitrationParameters
 from walstreet.domain.band import BandParameters
+from walstreet.domain.barrier import BarrierParameters
 from walstreet.domain.bounds import require_between
 from walstreet.domain.calibrate import ModelCalibration
 from walstreet.domain.cost import CostParameters
 from walstreet.domain.freshness import FreshnessParameters
+from walstreet.domain.learning_parameters import GateSwitches, LearningParameters
 from walstreet.domain.limits import LimitParameters
 from walstreet.domain.mode import ModeParameters
 from walstreet.domain.session_rules import SessionParameters
@@ -63,6 +65,9 @@ class ArbiterParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     session: SessionParameters = SessionParameters()
     mode: ModeParameters = ModeParameters()
     order: OrderParameters = OrderParameters()
+    barrier: BarrierParameters = BarrierParameters()
+    learning: LearningParameters = LearningParameters()
+    gates: GateSwitches = GateSwitches()
     shares_outstanding: dict[str, int] = {}
     """Per symbol, needed by ``cost.impact: almgren`` only; a symbol without it then fails closed."""
 

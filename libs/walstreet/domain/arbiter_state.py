@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from walstreet.domain import barrier_exits
+from walstreet.domain.barrier_exits import BarrierMemory
+from walstreet.domain.learning import LearningState
 from walstreet.domain.ledger import Ledger
 from walstreet.domain.mode import Cause, ModeMemory, standing_causes
 from walstreet.domain.parameter_changes import Changes
@@ -16,6 +19,8 @@ from walstreet_events import FeatureBlock, InstrumentRef, Mode
 
 PENDING_FEATURES_MAX = 8
 """Feature blocks that wait for their predictions; the oldest are dropped and counted."""
+PENDING_WARMUP_MAX = 8_192
+"""The same for the warm-up, whose features come at once and whose predictions follow; 20 sessions and more."""
 DATA_TYPES_NOT_LIVE: tuple[str, ...] = ("frozen", "delayed", "delayed_frozen")
 """A farm that sends these is as good as broken."""
 ORDER_LINK = "orders"
@@ -74,6 +79,9 @@ class ArbiterState:
     joined: FeatureBlock | None = None
     """The feature block of the prediction block folded last."""
     signals: dict[str, Signal] = field(default_factory=dict)
+    learning: LearningState = field(default_factory=LearningState)
+    exits: dict[str, BarrierMemory] = field(default_factory=dict)
+    """Scale-outs and soft stops of held symbols."""
     changes: Changes = field(default_factory=Changes)
     """Parameters changed since the start."""
     counters: dict[str, int] = field(default_factory=dict)
@@ -111,6 +119,8 @@ class ArbiterState:
             list(self.pending),
             self.joined.id if self.joined else "",
             self.signals,
+            self.learning.canonical(),
+            barrier_exits.canonical(self.exits),
             self.changes.canonical(),
             self.counters,
         )

@@ -54,6 +54,15 @@ def aligned_scores(block: PredictionBlock, symbols: Sequence[str]) -> FloatArray
     return aligned
 
 
+def answers_of(block: PredictionBlock) -> list[tuple[int, tuple[str, int]]]:
+    """Return row, and model and horizon, of every return model that answered."""
+    return [
+        (index, (column.model, column.horizon_minutes))
+        for index, column in enumerate(block.models)
+        if column.target == RETURN_TARGET and column.status is ModelStatus.OK
+    ]
+
+
 def blend_horizons(
     block: PredictionBlock,
     scores: FloatArray,
@@ -76,12 +85,9 @@ def blend_horizons(
     raw, blended, present = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape)
     for row, horizon in enumerate(horizons_minutes):
         members = [
-            (index, calibration_of[column.model, horizon])
-            for index, column in enumerate(block.models)
-            if column.horizon_minutes == horizon
-            and column.target == RETURN_TARGET
-            and column.status is ModelStatus.OK
-            and (column.model, horizon) in calibration_of
+            (index, calibration_of[key])
+            for index, key in answers_of(block)
+            if key[1] == horizon and key in calibration_of
         ]
         if not members:
             continue

@@ -9,6 +9,7 @@ positive means *no prediction*, never an inversion.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -30,6 +31,9 @@ class ModelCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Slope of r/sigma_h on the score, through the origin, fitted out of fold."""
     weight: float
     """Out-of-fold blend weight within the horizon, at least 0; weights need not sum to 1."""
+    score_sigma: float = 0.0
+    """Standard deviation of the calibrated value out of fold, so also the slope of r/sigma_h on the standardised
+    score; 0 if it is not known, and then scores are not standardised."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""
@@ -38,8 +42,29 @@ class ModelCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise ValueError(f"{where}: horizon_minutes is {self.horizon_minutes}; allowed are {HORIZONS_MINUTES}")
         if not (math.isfinite(self.slope) and abs(self.slope) <= SLOPE_ABS_MAX):
             raise ValueError(f"{where}: slope is {self.slope}; allowed is -{SLOPE_ABS_MAX} to {SLOPE_ABS_MAX}")
+        if not (math.isfinite(self.score_sigma) and 0.0 <= self.score_sigma <= SLOPE_ABS_MAX):
+            raise ValueError(f"{where}: score_sigma is {self.score_sigma}; allowed is 0 to {SLOPE_ABS_MAX}")
         if self.weight != 0.0 and not WEIGHT_MIN <= self.weight <= WEIGHT_MAX:
             raise ValueError(f"{where}: weight is {self.weight}; allowed is 0, or {WEIGHT_MIN} to {WEIGHT_MAX}")
+
+
+class BarrierModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model of a barrier probability, from the model manifest."""
+
+    model: str
+    horizon_minutes: int
+    target: Literal["peak", "valley"]
+    """``peak``: the lower barrier is hit first; ``valley``: the upper one. Both as a long position sees it."""
+    base_rate: float
+    """Share of positive labels in training, inside 0..1; re-basing divides it out."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges."""
+        where = f"barrier model {self.model!r}"
+        if self.horizon_minutes not in HORIZONS_MINUTES:
+            raise ValueError(f"{where}: horizon_minutes is {self.horizon_minutes}; allowed are {HORIZONS_MINUTES}")
+        if not 0.0 < self.base_rate < 1.0:
+            raise ValueError(f"{where}: base_rate is {self.base_rate}; allowed is inside 0..1")
 
 
 def horizon_sigma_bps(sigma_5m_bps: FloatArray, horizons_minutes: IntArray) -> FloatArray:

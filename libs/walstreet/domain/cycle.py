@@ -16,11 +16,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from walstreet import kernels
+from walstreet.domain import conformal
 from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.arbitrate import Arbitration, arbitrate
 from walstreet.domain.band import apply_band, band_width
+from walstreet.domain.barrier import (
+    EntryGate,
+    RebasedBarriers,
+    apply_soft_gate,
+    entry_gate,
+    rebase_forecast,
+    without_entries,
+)
+from walstreet.domain.barrier_exits import NO_CAP, ExitPlan, apply_exits, update_all
+from walstreet.domain.barrier_inputs import barrier_forecast
+from walstreet.domain.conformal import ConformalReason
 from walstreet.domain.cost import CostInputs, round_trip_cost_bps
 from walstreet.domain.cycle_inputs import CycleInputs
 from walstreet.domain.decision_record import VerdictBoard
@@ -35,6 +48,10 @@ RISK_VERDICTS: dict[Binding, Verdict] = {
     Binding.NET: Verdict.RISK_NET,
     Binding.GROSS: Verdict.RISK_GROSS,
 }
+SENT = (Verdict.ACCEPTED, Verdict.SCALE_OUT_50PCT, Verdict.TIGHTEN_SL)
+"""Verdicts of symbols for which an order goes out: as wanted, or because a barrier is near or a stop was hit."""
+NO_EDGE = (Verdict.NO_ALPHA, Verdict.BELOW_THETA, Verdict.CONF_BLOCK, Verdict.CONF_UNCALIBRATED)
+"""Verdicts of a symbol that no forecast wants; a position in it is held until its signal has run out."""
 WEIGHT_TOLERANCE = 1e-9
 """Weights closer than this are the same."""
 SHARES_ABS_MAX = 1e9
@@ -54,6 +71,35 @@ class CycleResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Gate:
+    """What the conformal gate said, (H, N) each."""
+
+    passed: BoolArray
+    reason: NDArray[np.int8]
+    lower_bps: FloatArray
+    """Ends of the interval that was compared with the cost; NaN without one."""
+    upper_bps: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Barriers:
+    """What the barrier gates say of this cycle."""
+
+    rebased: RebasedBarriers
+    entry: EntryGate
+    plan: ExitPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choices:
+    """The horizons chosen before and behind the gate."""
+
+    ungated: Arbitration
+    gated: Arbitration
+    gate: _Gate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
     """What the steps from sizing on share."""
 
@@ -67,6 +113,7 @@ class _Run:
     """With an edge that clears the reserve."""
     current: FloatArray
     """Weight held; NaN where the position cannot be valued."""
+    barriers: _Barriers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +123,8 @@ class _Book:
     sized: FloatArray
     target: FloatArray
     limited: FloatArray
+    exited: FloatArray
+    gated: FloatArray
     allowed: FloatArray
     banded: FloatArray
     final: FloatArray
@@ -90,8 +139,13 @@ def run_cycle(inputs: CycleInputs, parameters: ArbiterParameters) -> CycleResult
     movable = ~board.stopped
     alpha = np.where(inputs.prediction_fresh[:, None], inputs.alpha.blended_bps, np.nan)
     cost = _cost(inputs, parameters)
-    choice = arbitrate(alpha, cost, inputs.sigma_horizon_bps, inputs.spread_bps, parameters.arbitration)
-    _stop_without_edge(board, inputs, alpha, choice)
+    ungated = arbitrate(alpha, cost, inputs.sigma_horizon_bps, inputs.spread_bps, parameters.arbitration)
+    gate = _conformal(inputs, alpha, cost, parameters)
+    # A blocked horizon counts as one without an edge, also where it would have backed up its neighbours.
+    open_alpha = np.where(gate.passed | np.isnan(alpha), alpha, 0.0)
+    choice = arbitrate(open_alpha, cost, inputs.sigma_horizon_bps, inputs.spread_bps, parameters.arbitration)
+    _stop_without_edge(board, inputs, alpha, _Choices(ungated=ungated, gated=choice, gate=gate))
+    barriers = _barriers(board, inputs, choice, parameters)
     run = _Run(
         inputs=inputs,
         parameters=parameters,
@@ -100,13 +154,14 @@ def run_cycle(inputs: CycleInputs, parameters: ArbiterParameters) -> CycleResult
         movable=movable,
         wanted=~board.stopped,
         current=_weights_of(inputs, inputs.position_micro),
+        barriers=barriers,
     )
     book = _weights(run)
     horizon = _order_horizon(run)
     quantity = _judge(run, book, _quantities(run, book), horizon)
     return CycleResult(
         verdicts=board.verdicts(),
-        columns=_columns(run, cost, book, quantity),
+        columns=_columns(run, cost, book, quantity, gate),
         quantity_micro=quantity,
         order_horizon_minutes=horizon,
     )
@@ -147,19 +202,73 @@ def _cost(inputs: CycleInputs, parameters: ArbiterParameters) -> FloatArray:
     )
 
 
+def _barriers(
+    board: VerdictBoard, inputs: CycleInputs, choice: Arbitration, parameters: ArbiterParameters
+) -> _Barriers:
+    """Judge entries and exits by the barrier probabilities; an entry into a blocked side gets its verdict."""
+    chosen = inputs.horizons_minutes[np.maximum(choice.best, 0)]
+    models = inputs.barrier_models if parameters.gates.barrier else ()
+    forecast = barrier_forecast(inputs.predictions, inputs.symbols, models, chosen)
+    rebased = rebase_forecast(forecast, parameters.barrier)
+    entry = entry_gate(choice.z, inputs.last_return_bps, rebased, parameters.barrier)
+    board.stop(entry.peak_risk & (inputs.position_micro <= 0), Verdict.PEAK_RISK)
+    board.stop(entry.valley_risk & (inputs.position_micro >= 0), Verdict.VALLEY_RISK)
+    plan = update_all(
+        inputs.exits,
+        symbols=inputs.symbols,
+        position_micro=inputs.position_micro,
+        price_nano=inputs.mid_nano,
+        sigma_5m_bps=inputs.sigma_5m_bps,
+        barriers=rebased,
+        parameters=parameters.barrier,
+    )
+    return _Barriers(rebased=rebased, entry=entry, plan=plan)
+
+
 def _none_known(values: FloatArray) -> BoolArray:
     """Return (N,) where every row of an (H, N) array is missing."""
     return np.asarray(np.isnan(values).all(axis=0), dtype=np.bool_)
 
 
-def _stop_without_edge(board: VerdictBoard, inputs: CycleInputs, alpha: FloatArray, choice: Arbitration) -> None:
+def _conformal(inputs: CycleInputs, alpha: FloatArray, cost: FloatArray, parameters: ArbiterParameters) -> _Gate:
+    """Ask the conformal gate of every horizon and symbol; switched off, everything passes."""
+    if not parameters.gates.conformal:
+        shape = alpha.shape
+        return _Gate(
+            passed=np.ones(shape, dtype=np.bool_),
+            reason=np.full(shape, ConformalReason.PASS, dtype=np.int8),
+            lower_bps=np.full(shape, np.nan),
+            upper_bps=np.full(shape, np.nan),
+        )
+    sigma = inputs.sigma_horizon_bps
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result = conformal.gate(
+            inputs.conformal,
+            horizons_minutes=inputs.horizons_minutes,
+            scores=alpha / sigma,
+            cost_sigma=cost / sigma,
+            parameters=parameters.learning.conformal,
+        )
+    return _Gate(
+        passed=result.conf_long | result.conf_short,
+        reason=result.reason,
+        lower_bps=result.lower_sigma * sigma,
+        upper_bps=result.upper_sigma * sigma,
+    )
+
+
+def _stop_without_edge(board: VerdictBoard, inputs: CycleInputs, alpha: FloatArray, choices: _Choices) -> None:
     """Give a verdict to every symbol about which the models have nothing worth its cost to say."""
     known = np.isfinite(inputs.sigma_horizon_bps).all(axis=0) & (inputs.sigma_day_bps > 0.0)
     board.stop(~known, Verdict.NO_REF)
     board.stop(_none_known(inputs.alpha.blended_bps), Verdict.NO_PRED)
     board.stop(_none_known(alpha), Verdict.STALE_PRED)
+    ungated, choice = choices.ungated, choices.gated
     board.stop(_none_known(choice.net_bps), Verdict.NO_REF)
-    board.stop(choice.best < 0, Verdict.NO_ALPHA)
+    board.stop(ungated.best < 0, Verdict.NO_ALPHA)
+    reason = np.take_along_axis(choices.gate.reason, np.maximum(ungated.best, 0)[None, :], axis=0)[0]
+    board.stop((choice.best < 0) & (reason == ConformalReason.UNCALIBRATED), Verdict.CONF_UNCALIBRATED)
+    board.stop(choice.best < 0, Verdict.CONF_BLOCK)
     board.stop(~choice.clears_reserve, Verdict.BELOW_THETA)
 
 
@@ -182,8 +291,11 @@ def _weights(run: _Run) -> _Book:
         parameters=parameters.size,
     )
     target = np.where(run.wanted, sized, base)
+    target = np.where(movable, without_entries(target, current, run.barriers.entry), target)
     limited, binding = apply_limits(target, inputs.sectors, movable, parameters.limits)
-    allowed = _allowed(run, limited, current)
+    exited = apply_exits(limited, run.current, inputs.position_micro, movable, run.barriers.plan)
+    gated = apply_soft_gate(exited, run.wanted, run.barriers.rebased, parameters.barrier)
+    allowed = _allowed(run, gated, current)
     relimited, _ = apply_limits(allowed, inputs.sectors, movable, parameters.limits)
     multiplier = inputs.window.band_multiplier if inputs.window else 1.0
     band = band_width(relimited[movable], multiplier=multiplier, parameters=parameters.band)
@@ -193,6 +305,8 @@ def _weights(run: _Run) -> _Book:
         sized=sized,
         target=target,
         limited=limited,
+        exited=exited,
+        gated=gated,
         allowed=allowed,
         banded=banded,
         final=final,
@@ -209,7 +323,7 @@ def _base_weights(run: _Run, current: FloatArray) -> FloatArray:
     held = run.movable & ~run.wanted & (inputs.position_micro != 0)
     kept = held & (inputs.now_ns < inputs.hold_until_ns)
     board.reopen(held & ~kept)
-    board.replace(kept & board.has(Verdict.NO_ALPHA, Verdict.BELOW_THETA), Verdict.HOLD)
+    board.replace(kept & board.has(*NO_EDGE), Verdict.HOLD)
     return np.where(run.movable, np.where(kept, current, 0.0), larger)
 
 
@@ -286,14 +400,17 @@ def _judge(run: _Run, book: _Book, quantity: IntArray, horizon: IntArray) -> Int
     # Limits may take something from a position that an earlier step had decided to leave alone.
     sendable = run.movable & ~small & ~late
     board.reopen(sendable & board.stopped)
+    plan = run.barriers.plan
+    board.stop(sendable & plan.stop_hit, Verdict.TIGHTEN_SL)
+    board.stop(sendable & (book.exited != book.limited), Verdict.SCALE_OUT_50PCT)
     board.stop(sendable, Verdict.ACCEPTED)
-    sent: IntArray = np.where(board.has(Verdict.ACCEPTED), quantity, 0)
+    sent: IntArray = np.where(board.has(*SENT), quantity, 0)
     return sent
 
 
-def _columns(run: _Run, cost: FloatArray, book: _Book, quantity: IntArray) -> dict[str, FloatArray]:
+def _columns(run: _Run, cost: FloatArray, book: _Book, quantity: IntArray, gate: _Gate) -> dict[str, FloatArray]:
     inputs, choice = run.inputs, run.choice
-    count = len(inputs.symbols)
+    count, plan = len(inputs.symbols), run.barriers.plan
     fresh = np.broadcast_to(inputs.prediction_fresh[:, None], cost.shape).astype(np.float64)
     chosen = np.where(choice.best >= 0, inputs.horizons_minutes[np.maximum(choice.best, 0)], np.nan)
     return {
@@ -308,6 +425,9 @@ def _columns(run: _Run, cost: FloatArray, book: _Book, quantity: IntArray) -> di
         "blend_weight_present": inputs.alpha.weight_present,
         "sigma_horizon_bps": inputs.sigma_horizon_bps,
         "cost_bps": cost,
+        "conf_lower_bps": gate.lower_bps,
+        "conf_upper_bps": gate.upper_bps,
+        "conf_pass": gate.passed.astype(np.float64),
         "net_bps": choice.net_bps,
         "reserve_bps": choice.reserve_bps,
         "chosen_horizon_minutes": chosen,
@@ -316,6 +436,12 @@ def _columns(run: _Run, cost: FloatArray, book: _Book, quantity: IntArray) -> di
         "wanted": run.wanted.astype(np.float64),
         "weight_wanted": book.target,
         "weight_limited": book.limited,
+        "barrier_peak_long": run.barriers.rebased.peak_long,
+        "barrier_valley_long": run.barriers.rebased.valley_long,
+        "exit_cap_shares": np.where(plan.cap_micro == NO_CAP, np.nan, shares(plan.cap_micro)),
+        "stop_usd": price_usd(plan.stop_nano),
+        "stop_hit": plan.stop_hit.astype(np.float64),
+        "weight_gated": book.gated,
         "weight_allowed": book.allowed,
         "weight_current": run.current,
         "band": np.full(count, book.band),

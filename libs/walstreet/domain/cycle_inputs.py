@@ -6,7 +6,7 @@ takes room under the limits although nothing is known that could trade it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,11 @@ import numpy as np
 from walstreet.domain import freshness
 from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.arbiter_state import ArbiterState, Signal
-from walstreet.domain.blend import BlendedAlpha, aligned_scores, blend_horizons
-from walstreet.domain.calibrate import ModelCalibration, horizon_sigma_bps
+from walstreet.domain.barrier_exits import BarrierMemory
+from walstreet.domain.blend import BlendedAlpha
+from walstreet.domain.calibrate import BarrierModel
+from walstreet.domain.conformal_state import ConformalState
+from walstreet.domain.learning import last_return_bps
 from walstreet.domain.session_rules import SessionWindow, session_window
 from walstreet.domain.units import (
     BoolArray,
@@ -77,6 +80,14 @@ class CycleInputs:
     signal_horizon_minutes: IntArray
     """Horizon of that signal, 0 without one."""
     signal_overnight: BoolArray
+    predictions: PredictionBlock | None
+    """Where barrier probabilities stand; None if its features are not known."""
+    barrier_models: tuple[BarrierModel, ...]
+    exits: Mapping[str, BarrierMemory]
+    last_return_bps: FloatArray
+    """(N,) of the last finished bar."""
+    conformal: ConformalState
+    """What the conformal gate has learned; read only."""
 
 
 class _Market:
@@ -192,14 +203,50 @@ def _quote_usable(
     return usable
 
 
+def _padded(values: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Return (H, N) with the block's columns first, NaN for held symbols that it lacks."""
+    out = np.full(shape, np.nan)
+    out[:, : values.shape[1]] = values
+    return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Learned:
+    """What the signals of the cycle say, NaN everywhere if the block is not known."""
+
+    sigma_horizon_bps: FloatArray
+    alpha: BlendedAlpha
+    last_return_bps: FloatArray
+
+
+def _learned(state: ArbiterState, predictions: PredictionBlock, shape: tuple[int, int]) -> _Learned:
+    """Return the cycle's signals as (H, N), padded for held symbols that the block lacks."""
+    past = state.learning.past.get(predictions.id) if state.joined is not None else None
+    if past is None:
+        nothing = np.full(shape, np.nan)
+        alpha = BlendedAlpha(raw_bps=nothing, blended_bps=nothing, weight_present=np.zeros(shape))
+        return _Learned(sigma_horizon_bps=nothing, alpha=alpha, last_return_bps=nothing[0])
+    blended = past.signals.blended
+    last = last_return_bps(state.learning, past)[None, :]
+    return _Learned(
+        sigma_horizon_bps=_padded(past.signals.sigma_horizon_bps, shape),
+        alpha=BlendedAlpha(
+            raw_bps=_padded(blended.raw_bps, shape),
+            blended_bps=_padded(blended.blended_bps, shape),
+            weight_present=np.nan_to_num(_padded(blended.weight_present, shape)),
+        ),
+        last_return_bps=_padded(last, (1, shape[1]))[0],
+    )
+
+
 def build_inputs(
     state: ArbiterState,
     predictions: PredictionBlock,
     *,
     mode: Mode,
     horizons_minutes: tuple[int, ...],
-    calibrations: Sequence[ModelCalibration],
     parameters: ArbiterParameters,
+    barrier_models: Sequence[BarrierModel] = (),
 ) -> CycleInputs:
     """Return the arrays of the cycle that ``predictions`` completes; its feature block is ``state.joined``."""
     block = state.joined
@@ -218,7 +265,7 @@ def build_inputs(
     position = np.array([state.ledger.position_micro(symbol) for symbol in symbols], dtype=np.int64)
     rest = state.working.remaining_micro()
     sigma_5m = market.floats("sigma_5m_bps")
-    sigma_horizon = horizon_sigma_bps(sigma_5m, horizons)
+    learned = _learned(state, predictions, (len(horizons), count))
     until, signal_horizon, overnight = _signals(state, symbols, position)
     outstanding = [float(parameters.shares_outstanding.get(symbol, 0)) or np.nan for symbol in symbols]
     return CycleInputs(
@@ -250,14 +297,13 @@ def build_inputs(
         position_micro=position,
         prospective_micro=position + np.array([rest.get(symbol, 0) for symbol in symbols], dtype=np.int64),
         sectors=_sector_codes(state, symbols),
-        sigma_horizon_bps=sigma_horizon,
-        alpha=blend_horizons(
-            predictions,
-            aligned_scores(predictions, symbols),
-            calibrations=calibrations,
-            horizons_minutes=horizons_minutes,
-            sigma_horizon_bps=sigma_horizon,
-        ),
+        sigma_horizon_bps=learned.sigma_horizon_bps,
+        alpha=learned.alpha,
+        predictions=predictions if block is not None else None,
+        barrier_models=tuple(barrier_models),
+        exits=state.exits,
+        last_return_bps=learned.last_return_bps,
+        conformal=state.learning.conformal,
         hold_until_ns=until,
         signal_horizon_minutes=signal_horizon,
         signal_overnight=overnight,

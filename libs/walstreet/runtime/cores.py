@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from walstreet.domain.arbiter import ArbiterCore
-from walstreet.domain.calibrate import ModelCalibration
+from walstreet.domain.calibrate import BarrierModel, ModelCalibration
 from walstreet.domain.execution import ExecutionCore
 from walstreet.domain.gateway import GatewayCore
 from walstreet.domain.gateway_parameters import SessionHours, SessionPlan
@@ -17,9 +17,29 @@ from walstreet.runtime.settings import Settings
 def calibrations_of(manifest: ModelManifest) -> tuple[ModelCalibration, ...]:
     """Return what the arbiter needs to know of the return models; their values are calibrated already, so slope 1."""
     return tuple(
-        ModelCalibration(model=entry.name, horizon_minutes=entry.horizon_minutes, slope=1.0, weight=entry.weight_oof)
+        ModelCalibration(
+            model=entry.name,
+            horizon_minutes=entry.horizon_minutes,
+            slope=1.0,
+            weight=entry.weight_oof,
+            score_sigma=entry.score_sigma,
+        )
         for entry in manifest.models
         if entry.target is Target.RETURN
+    )
+
+
+def barriers_of(manifest: ModelManifest) -> tuple[BarrierModel, ...]:
+    """Return the models of barrier probabilities."""
+    return tuple(
+        BarrierModel(
+            model=entry.name,
+            horizon_minutes=entry.horizon_minutes,
+            target="peak" if entry.target is Target.PEAK else "valley",
+            base_rate=entry.base_rate,
+        )
+        for entry in manifest.models
+        if entry.target is not Target.RETURN
     )
 
 
@@ -61,7 +81,7 @@ def arbiter_core(settings: Settings) -> ArbiterCore:
         raise UsageError(
             "calibrations is empty; `walstreet up` takes them from the model manifest (models/manifest.yaml)"
         )
-    return ArbiterCore(settings.arbiter, settings.calibrations)
+    return ArbiterCore(settings.arbiter, settings.calibrations, settings.barriers)
 
 
 def execution_core(settings: Settings) -> ExecutionCore:

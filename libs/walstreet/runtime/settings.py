@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from walstreet.domain.arbiter_parameters import ArbiterParameters
-from walstreet.domain.calibrate import ModelCalibration
+from walstreet.domain.calibrate import BarrierModel, ModelCalibration
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.gateway_parameters import GatewayParameters
 from walstreet.domain.inference import InferenceParameters
@@ -115,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reconciler: ReconcilerParameters = ReconcilerParameters()
     calibrations: tuple[ModelCalibration, ...] = ()
     """How each model's score becomes a forecast; `walstreet up` records the manifest's, and replay needs no file."""
+    barriers: tuple[BarrierModel, ...] = ()
+    """Models of barrier probabilities with their base rates; recorded like the calibrations."""
 
 
 def load_settings(

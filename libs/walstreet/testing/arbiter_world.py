@@ -10,7 +10,8 @@ import numpy as np
 from walstreet.domain.arbiter import ArbiterCore
 from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.arbiter_state import ArbiterState
-from walstreet.domain.calibrate import ModelCalibration
+from walstreet.domain.calibrate import BarrierModel, ModelCalibration
+from walstreet.domain.learning_parameters import GateSwitches
 from walstreet.domain.units import MINUTE_NS, FloatArray
 from walstreet_events import (
     NANOS_PER_SECOND,
@@ -48,6 +49,7 @@ CLOSE_NS = OPEN_NS + 390 * MINUTE_NS
 EQUITY_USD = 1_000_000
 PRICE_USD = 100
 HORIZONS_MINUTES: tuple[int, ...] = (5, 15, 60)
+GATES_OFF = GateSwitches(conformal=False, drift=False, barrier=False)
 DEFAULT_CALIBRATIONS: tuple[ModelCalibration, ...] = tuple(
     ModelCalibration(model=f"m{horizon}", horizon_minutes=horizon, slope=1.0, weight=1.0)
     for horizon in HORIZONS_MINUTES
@@ -72,9 +74,10 @@ class ArbiterWorld:
         *,
         parameters: ArbiterParameters | None = None,
         calibrations: Sequence[ModelCalibration] = DEFAULT_CALIBRATIONS,
+        barriers: Sequence[BarrierModel] = (),
     ) -> ArbiterWorld:
-        """Return a world in which nothing has happened yet."""
-        core = ArbiterCore(parameters or ArbiterParameters(), calibrations)
+        """Return a world in which nothing has happened yet; gates that must first learn are off unless asked for."""
+        core = ArbiterCore(parameters or ArbiterParameters(gates=GATES_OFF), calibrations, barriers)
         return cls(symbols=tuple(symbols), core=core, state=core.initial())
 
     def send(self, event: AnyEvent) -> list[AnyEvent]:
@@ -269,8 +272,10 @@ class ArbiterWorld:
         *,
         status: ModelStatus = ModelStatus.OK,
         horizons_minutes: Sequence[int] = HORIZONS_MINUTES,
+        barriers: Mapping[str, Sequence[float]] | None = None,
     ) -> PredictionBlock:
-        """Return the scores (H, N) of one model per horizon."""
+        """Return the scores (H, N) of one model per horizon; ``barriers`` adds a row per target, of 15 minutes."""
+        extra = barriers or {}
         return PredictionBlock(
             id=derive_id(features.id, "predictions", 0),
             cause=features.id,
@@ -281,8 +286,12 @@ class ArbiterWorld:
             models=tuple(
                 ModelColumn(model=f"m{horizon}", family="test", horizon_minutes=horizon, target="return", status=status)
                 for horizon in horizons_minutes
+            )
+            + tuple(
+                ModelColumn(model=target, family="test", horizon_minutes=15, target=target, status=status)
+                for target in extra
             ),
-            values=float_block(scores),
+            values=float_block(np.vstack([scores, *(np.asarray(row)[None, :] for row in extra.values())])),
         )
 
     def score_rows(self, scores: Mapping[str, float]) -> FloatArray:
@@ -290,12 +299,20 @@ class ArbiterWorld:
         row = np.array([scores.get(symbol, np.nan) for symbol in self.symbols])
         return np.tile(row, (len(HORIZONS_MINUTES), 1))
 
-    def cycle(self, ts_ns: int, scores: Mapping[str, float]) -> list[AnyEvent]:
+    def cycle(
+        self,
+        ts_ns: int,
+        scores: Mapping[str, float],
+        *,
+        warmup: bool = False,
+        price_usd: Mapping[str, float] | None = None,
+        barriers: Mapping[str, Sequence[float]] | None = None,
+    ) -> list[AnyEvent]:
         """Send a clock tick, features and predictions of one bar's end; return the outputs of the predictions."""
         self.send(self.clock(ts_ns))
-        block = self.features(ts_ns)
+        block = self.features(ts_ns, warmup=warmup, price_usd=price_usd)
         self.send(block)
-        return self.send(self.predictions(block, self.score_rows(scores)))
+        return self.send(self.predictions(block, self.score_rows(scores), barriers=barriers))
 
     # --------------------------------------------------------------------------------------- order events
 

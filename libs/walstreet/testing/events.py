@@ -17,7 +17,7 @@ from walstreet.testing.events_base import (
     operator_command,
     session_ref,
 )
-from walstreet.testing.events_blocks import decision_examples, market_examples
+from walstreet.testing.events_blocks import decision_examples, learning_examples, market_examples
 from walstreet.testing.events_orders import account_examples, order_examples
 from walstreet_events import (
     ROOT,
@@ -215,6 +215,7 @@ def _operations() -> list[AnyEvent | AnyTick]:
 _MAKERS: tuple[Callable[[], list[AnyEvent | AnyTick]], ...] = (
     market_examples,
     decision_examples,
+    learning_examples,
     lambda: list(order_examples(OPEN_NS)),
     lambda: list(account_examples(OPEN_NS)),
     _reconciliation,

@@ -22,6 +22,7 @@ from walstreet_events import (
     BrokerStatus,
     Column,
     Decision,
+    DriftChange,
     FeatureBlock,
     FeedStatus,
     InstrumentRef,
@@ -31,6 +32,7 @@ from walstreet_events import (
     ModelStatus,
     ModeState,
     Outcome,
+    OutcomeBlock,
     PhaseName,
     PredictionBlock,
     Prefilter,
@@ -215,6 +217,13 @@ def decision_examples() -> list[AnyEvent | AnyTick]:
         Prefilter(
             id=event_id(Prefilter), cause=event_id(Decision), ts_ns=end_ns, symbols=("AAA",), expires_ns=end_ns + BAR_NS
         ),
+    ]
+
+
+def learning_examples() -> list[AnyEvent | AnyTick]:
+    """Return one event of every type that learning reads or writes."""
+    end_ns = OPEN_NS + BAR_NS
+    return [
         Outcome(
             id=event_id(Outcome),
             cause=event_id(FeatureBlock),
@@ -224,5 +233,25 @@ def decision_examples() -> list[AnyEvent | AnyTick]:
             horizon_minutes=5,
             return_bps=float_block([3.5, float("nan")]),
             sigma_bps=float_block([12.5, 9.0]),
+        ),
+        DriftChange(
+            id=event_id(DriftChange),
+            cause=event_id(PredictionBlock),
+            ts_ns=end_ns,
+            model="lightgbm_return_5",
+            horizon_minutes=5,
+            previous="warning",
+            status="quarantined",
+            reason="rank_ic+reliability",
+        ),
+        OutcomeBlock(
+            id=event_id(OutcomeBlock),
+            cause=event_id(PredictionBlock),
+            ts_ns=end_ns,
+            symbols=SYMBOLS,
+            horizons_minutes=(5, 15),
+            predictions=(event_id(PredictionBlock), event_id(FeatureBlock)),
+            return_bps=float_block([[3.5, float("nan")], [-7.25, 11.0]]),
+            sigma_bps=float_block([[12.5, 9.0], [21.5, 15.75]]),
         ),
     ]

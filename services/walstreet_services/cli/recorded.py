@@ -9,7 +9,7 @@ import msgspec
 
 from walstreet.adapters.model_zoo import read_manifest
 from walstreet.domain.model_manifest import ManifestError
-from walstreet.runtime.cores import calibrations_of
+from walstreet.runtime.cores import barriers_of, calibrations_of
 from walstreet.runtime.errors import UsageError
 from walstreet.runtime.settings import Settings, load_settings
 
@@ -27,7 +27,8 @@ def with_models(settings: Settings) -> Settings:
         raise UsageError(str(error)) from error
     inference = msgspec.structs.replace(settings.inference, folder=str(folder))
     calibrations = settings.calibrations or calibrations_of(manifest)
-    return msgspec.structs.replace(settings, inference=inference, calibrations=calibrations)
+    barriers = settings.barriers or barriers_of(manifest)
+    return msgspec.structs.replace(settings, inference=inference, calibrations=calibrations, barriers=barriers)
 
 
 def encode_settings(settings: Settings) -> bytes:

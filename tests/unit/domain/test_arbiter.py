@@ -18,6 +18,7 @@ from walstreet.testing.arbiter_world import (
     CLOSE_NS,
     DEFAULT_CALIBRATIONS,
     EQUITY_USD,
+    GATES_OFF,
     OPEN_NS,
     ArbiterWorld,
 )
@@ -102,7 +103,7 @@ def test_a_cycle_by_hand():
     assert intent.expires_ns == NOON_NS + 60 * NANOS_PER_SECOND
     assert intent.con_id == 1
     assert decision.equity_nano == EQUITY_USD * 1_000_000_000
-    assert decision.config_hash == config_hash(ArbiterParameters(), DEFAULT_CALIBRATIONS)
+    assert decision.config_hash == config_hash(ArbiterParameters(gates=GATES_OFF), DEFAULT_CALIBRATIONS)
     assert tuple(column.name for column in decision.columns) == tuple(COLUMN_UNITS)
 
 
@@ -317,7 +318,7 @@ def test_the_limits_name_themselves():
 
 def test_small_changes_are_not_worth_an_order():
     """Below the smallest notional nothing is sent, except that an exit to flat always is."""
-    parameters = ArbiterParameters(order=OrderParameters(notional_usd_min=100_000.0))
+    parameters = ArbiterParameters(gates=GATES_OFF, order=OrderParameters(notional_usd_min=100_000.0))
     world = ArbiterWorld.create(parameters=parameters)
     world.start(positions={"BBB": 3})
     outputs = world.cycle(NOON_NS, {"AAA": 0.9, "BBB": 0.0})

@@ -7,6 +7,8 @@ import pytest
 
 from walstreet.domain.arbitrate import NO_HORIZON, ArbitrationParameters, arbitrate, net_edge_bps
 
+pytestmark = pytest.mark.spec("001.arbitration")
+
 WINNER = ArbitrationParameters()
 SOFTMAX = ArbitrationParameters(method="softmax")
 SIGMA = np.array([[10.0], [20.0], [40.0]])

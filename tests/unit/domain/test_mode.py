@@ -18,6 +18,8 @@ from walstreet.domain.mode import (
 )
 from walstreet_events import NANOS_PER_SECOND, ROOT, EventId, Mode, ModeRequest, ModeState, OperatorCommand
 
+pytestmark = pytest.mark.spec("001.control")
+
 PARAMETERS = ModeParameters()
 FEED: tuple[Mode, str] = (Mode.OBSERVE, "feed_lost")
 

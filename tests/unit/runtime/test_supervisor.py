@@ -40,7 +40,8 @@ async def finished(process: ManagedProcess) -> None:
 
 async def test_a_clean_end_is_not_restarted(tmp_path: Path) -> None:
     """Exit code 0 means that the work is done; output and errors are in the log."""
-    process = managed(tmp_path, "import sys; print('out'); print('err', file=sys.stderr)")
+    # One write per line: print would write its line end apart, and the other stream may come between.
+    process = managed(tmp_path, r"import sys; sys.stdout.write('out\n'); sys.stderr.write('err\n')")
     await finished(process)
     assert (process.life.starts, process.life.exits, process.life.gave_up) == (1, [0], "")
     assert process.ended.is_set()
