@@ -79,6 +79,9 @@ class LearningState:
     by_ts_ns: dict[int, str] = field(default_factory=dict)
     by_number: dict[int, str] = field(default_factory=dict)
     cycles: int = 0
+    last_ts_ns: int = 0
+    late: int = 0
+    """Cycles that came after a newer one and were not kept."""
     standardiser: StandardiserState = field(default_factory=StandardiserState)
     weights: ZooState = field(default_factory=ZooState)
     conformal: ConformalState = field(default_factory=ConformalState)
@@ -90,7 +93,7 @@ class LearningState:
         """Return the content for a digest."""
         return (
             tuple(cycle.canonical() for cycle in self.past.values()),
-            self.cycles,
+            (self.cycles, self.last_ts_ns, self.late),
             self.standardiser.canonical(),
             self.weights.canonical(),
             self.conformal.canonical(),
@@ -106,7 +109,15 @@ def remember(
     signals: CycleSignals,
     parameters: LearningParameters,
 ) -> None:
-    """Keep a cycle until its horizons have passed, and let its scores become part of the past."""
+    """Keep a cycle until its horizons have passed, and let its scores become part of the past.
+
+    A cycle that is not newer than the last one (a bar that was repaired late) is not kept: its place in time has been
+    passed over, and without signals nothing is traded on it.
+    """
+    if block.ts_ns <= state.last_ts_ns:
+        state.late += 1
+        return
+    state.last_ts_ns = block.ts_ns
     if signals.raw.size:
         standardise.observe_scores(
             state.standardiser,
@@ -264,21 +275,22 @@ def _learn_models(
     members = signals.members(minutes)
     if not members.size:
         return
-    unknown = np.full(len(columns), np.nan)
-    horizon_row = int(np.flatnonzero(signals.horizons_minutes == minutes)[0])
-    cost = unknown if past.cost_bps is None else _aligned(past.cost_bps[horizon_row], columns)
-    zoo_weights.learn(
-        state.weights,
-        minutes,
-        models=[signals.models[member] for member in members],
-        scores=_aligned(signals.standardised[members], columns),
-        alphas_bps=_aligned(signals.alpha_bps[members], columns),
-        outcomes=outcome.realised,
-        returns_bps=outcome.return_bps,
-        cost_bps=cost,
-        ts_ns=past.ts_ns,
-        parameters=parameters.weights,
-    )
+    cost = np.full(len(columns), np.nan)
+    if past.cost_bps is not None:
+        cost = _aligned(past.cost_bps[int(np.flatnonzero(signals.horizons_minutes == minutes)[0])], columns)
+        # Weights are judged by what survives the cost, and a warm-up has none: it teaches them nothing.
+        zoo_weights.learn(
+            state.weights,
+            minutes,
+            models=[signals.models[member] for member in members],
+            scores=_aligned(signals.standardised[members], columns),
+            alphas_bps=_aligned(signals.alpha_bps[members], columns),
+            outcomes=outcome.realised,
+            returns_bps=outcome.return_bps,
+            cost_bps=cost,
+            ts_ns=past.ts_ns,
+            parameters=parameters.weights,
+        )
     for member in members:
         health = state.drift.of(signals.models[member], minutes, parameters.drift)
         _, change = drift.observe(

@@ -79,6 +79,8 @@ def test_every_horizon_has_its_row_and_warm_up_counts() -> None:
     assert found.return_bps.shape == (3, 2)
     assert not any(isinstance(event, Decision) for event in outputs)
     assert world.state.learning.conformal.horizons[5].learned == 57
+    # A warm-up has no costs, and without them weights learn nothing.
+    assert not world.state.learning.weights.horizons
 
 
 def test_a_night_is_no_horizon() -> None:
@@ -100,6 +102,17 @@ def test_a_missing_bar_leaves_its_horizon_out() -> None:
         world.cycle(minute(number), {"AAA": 0.1})
     assert outcome_of(world.cycle(minute(8), {"AAA": 0.1})) is None
     assert outcome_of(world.cycle(minute(9), {"AAA": 0.1})) is not None
+
+
+def test_a_late_cycle_is_counted_and_not_traded() -> None:
+    """A bar that comes after a newer one teaches nothing, raises nothing, and sends nothing."""
+    world = ArbiterWorld.create(("AAA",))
+    world.start()
+    world.cycle(minute(32), {"AAA": 2.0})
+    outputs = world.cycle(minute(31), {"AAA": 2.0})
+    assert decision_of(outputs).verdicts[0] in (Verdict.PENDING_ORDER, Verdict.NO_REF, Verdict.STALE_BAR)
+    assert outcome_of(outputs) is None
+    assert (world.state.learning.late, world.state.learning.cycles) == (1, 1)
 
 
 def test_what_waits_is_bounded() -> None:
