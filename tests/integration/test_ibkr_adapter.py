@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from walstreet.adapters.free_ports import free_port
 from walstreet.adapters.ibkr import BrokerLostError, BrokerRefusedError, ConnectOptions, IbkrBroker
 from walstreet.domain.observations import (
     AccountObserved,
@@ -82,7 +83,7 @@ async def rig_of(library: str, **changes: object) -> AsyncIterator[Rig]:
         GatewayOptions(account=ACCOUNT, cash_nano=CASH_NANO),
         speed=None,
     )
-    port = await server.listen("127.0.0.1", 0)
+    port = await server.listen("127.0.0.1", free_port())
     fields: dict[str, object] = {"port": port, "library": library, "paced": False, "request_timeout_s": 5.0, **changes}
     options = ConnectOptions(**fields)  # type: ignore[arg-type]
     seen: list[Observation] = []

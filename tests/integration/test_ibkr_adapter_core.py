@@ -9,6 +9,7 @@ from datetime import date
 
 import pytest
 
+from walstreet.adapters.free_ports import free_port
 from walstreet.adapters.ibkr import ConnectOptions, IbkrBroker
 from walstreet.domain.execution import ExecutionCore
 from walstreet.domain.execution_parameters import ExecutionParameters
@@ -206,7 +207,7 @@ async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
         market, QueueMatching(market.instruments, market.session), Journal(None), GatewayOptions(), speed=None
     )
     try:
-        port = await server.listen("127.0.0.1", 0)
+        port = await server.listen("127.0.0.1", free_port())
         options = ConnectOptions(port=port, library=request.param, paced=False, broker_bars=False)
         built = Desk(
             server=server,

@@ -10,6 +10,7 @@ from datetime import date
 import pytest
 from ib_insync import IB, ExecutionFilter, LimitOrder, MarketOrder, Stock
 
+from walstreet.adapters.free_ports import free_port
 from walstreet_services.ibsim.conductor import SERVICES, TAIL_SECONDS, Conductor, ConductorError
 from walstreet_services.ibsim.desk import DeskOptions
 from walstreet_services.ibsim.gateway import GatewayOptions
@@ -67,7 +68,7 @@ class Simulator:
 async def simulator(market, journal_path=None, **desk):
     """Run a simulator, and close it and its clients."""
     sim = Simulator(market, journal_path, **desk)
-    sim.port = await sim.server.listen("127.0.0.1", 0)
+    sim.port = await sim.server.listen("127.0.0.1", free_port())
     try:
         yield sim
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from walstreet.adapters.free_ports import free_port
 from walstreet.adapters.nats import connection as connection_module
 from walstreet.adapters.nats.connection import Connection, ConnectOptions
 from walstreet.adapters.nats.errors import AppendRefusedError, LogUnreachableError, NotDurableError
@@ -23,7 +24,7 @@ from walstreet.adapters.nats.streams import (
     require_durable,
     require_tape,
 )
-from walstreet.testing.log_server import LogServer, free_port
+from walstreet.testing.log_server import LogServer
 from walstreet_events import Service
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from walstreet.adapters.clock import WallClock
+from walstreet.adapters.free_ports import free_port
 from walstreet.adapters.nats.connection import Connection, ConnectOptions
 from walstreet.adapters.nats.log import NatsLog
 from walstreet.adapters.nats.server import ADMIN, EmbeddedServer
@@ -23,14 +23,6 @@ from walstreet_events import Service
 
 RECONNECT_WAIT_S = 15.0
 POLL_S = 0.01
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class LogServer:

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from walstreet.adapters.free_ports import free_port
 from walstreet.adapters.nats import Connection, ConnectOptions, EmbeddedServer, TapeReader
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
-from walstreet.testing.log_server import free_port
 from walstreet_events import AnyEvent, OrderFilled, OrderSubmitting, decode
 from walstreet_events.subjects import TURN_ORDER, Stream
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from walstreet.adapters.free_ports import free_port
 from walstreet.adapters.nats import Connection, ConnectOptions, EmbeddedServer, TapeReader, running_url
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.adapters.nats.server import ADMIN
@@ -18,13 +18,6 @@ from walstreet_events import NANOS_PER_SECOND
 from walstreet_events.subjects import Stream
 
 EXCHANGE_ZONE = ZoneInfo("America/New_York")
-
-
-def free_port() -> int:
-    """Return a port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from walstreet.adapters.free_ports import free_port
 from walstreet.adapters.nats import (
     Connection,
     ConnectOptions,
@@ -44,7 +45,7 @@ from walstreet_services.cli.outcome import Outcome, broken_invariants, print_out
 from walstreet_services.cli.readiness import Readiness
 from walstreet_services.cli.recorded import encode_settings, with_models
 from walstreet_services.cli.report import write_report
-from walstreet_services.cli.tapes import free_port, read_all
+from walstreet_services.cli.tapes import read_all
 from walstreet_services.cli.view import SessionView
 
 SIMULATOR_READY_S = 60.0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from walstreet.adapters.free_ports import free_port
 from walstreet_services.ibsim.calendar_xnys import session_on
 from walstreet_services.ibsim.conductor import Conductor, ConductorError, Turns
 from walstreet_services.ibsim.desk import DeskOptions
@@ -153,7 +154,7 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, server.started.set)
     try:
-        port = await server.listen(arguments.host, arguments.port)
+        port = await server.listen(arguments.host, arguments.port or free_port(arguments.host))
     except OSError as problem:
         raise UsageError(
             f"cannot listen on {arguments.host}:{arguments.port}: {problem}; choose another --port (0: any free)"
