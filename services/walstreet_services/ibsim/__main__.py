@@ -18,13 +18,16 @@ from walstreet.adapters.free_ports import free_port
 from walstreet_services.ibsim.calendar_xnys import session_on
 from walstreet_services.ibsim.conductor import Conductor, ConductorError, Turns
 from walstreet_services.ibsim.desk import DeskOptions
+from walstreet_services.ibsim.fault_load import FaultError, load_script
+from walstreet_services.ibsim.fault_model import FaultScript
+from walstreet_services.ibsim.faults import FaultOptions
 from walstreet_services.ibsim.gateway import GatewayOptions
 from walstreet_services.ibsim.journal import Journal
 from walstreet_services.ibsim.market_errors import MarketError
 from walstreet_services.ibsim.market_files import symbols_on
 from walstreet_services.ibsim.market_recorded import RecordedMarket
 from walstreet_services.ibsim.market_symbols import DEFAULT_SYMBOLS
-from walstreet_services.ibsim.market_synthetic import SyntheticMarket
+from walstreet_services.ibsim.market_synthetic import PLANTED_DEFAULT, SyntheticMarket, synthetic_identity
 from walstreet_services.ibsim.matching import QueueMatching
 from walstreet_services.ibsim.server import LEAD_SECONDS, SimulatorServer
 from walstreet_services.ibsim.units import NANO_PER_DOLLAR, NS_PER_SECOND
@@ -64,6 +67,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--account", default="DU000001")
     parser.add_argument("--cash", type=float, default=1_000_000.0, help="USD at the start")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--planted", type=float, default=PLANTED_DEFAULT, help="information coefficient of the synthetic signal, 0..0.5"
+    )
     parser.add_argument("--speed", default="1", help="session seconds per wall second, or max")
     parser.add_argument("--minutes", type=int, default=390, help="minutes of the session that are played")
     parser.add_argument("--step-seconds", type=int, default=5)
@@ -77,6 +83,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start-on-signal", action="store_true", help="do not start before SIGUSR1 comes")
     parser.add_argument("--exit-at-end", action="store_true", help="end after the last step of --speed max")
     parser.add_argument("--describe", action="store_true", help="print the session's facts as JSON and end")
+    parser.add_argument("--faults", type=Path, help="fault script, YAML; see docs/FAULTS.md")
+    parser.add_argument("--control", default="", help="control socket of the faults: a path or 127.0.0.1:PORT")
     parser.add_argument("--lockstep-url", help="NATS server that carries the turns; needs --speed max")
     parser.add_argument("--lockstep-credentials", type=Path)
     return parser.parse_args(argv)
@@ -112,6 +120,7 @@ def _market(arguments: argparse.Namespace) -> Market:
             day=arguments.day or SYNTHETIC_DAY,
             step_ns=step_ns,
             minutes=arguments.minutes,
+            planted=arguments.planted,
         )
     if arguments.day is None:
         raise UsageError("--day YYYY-MM-DD is needed: it is the session that is played")
@@ -129,6 +138,9 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
     delays = (arguments.order_latency_ms, arguments.cancel_latency_ms, arguments.commission_delay_ms)
     if min(delays) < 0 or arguments.lead_seconds < 0:
         raise UsageError("latencies, delays and --lead-seconds must not be negative")
+    faults = None
+    if arguments.faults is not None or arguments.control:
+        faults = FaultOptions(script=FaultScript() if arguments.faults is None else load_script(arguments.faults))
     order_ns, cancel_ns, commission_ns = (value * MILLISECOND_NS for value in delays)
     return SimulatorServer(
         market,
@@ -144,6 +156,7 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
         lead_seconds=arguments.lead_seconds,
         steps_limit=arguments.minutes * 60 // arguments.step_seconds,
         start_on_subscription=not arguments.start_on_signal,
+        faults=faults,
     )
 
 
@@ -159,7 +172,14 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
         raise UsageError(
             f"cannot listen on {arguments.host}:{arguments.port}: {problem}; choose another --port (0: any free)"
         ) from None
-    _say(ready=True, port=port, **_facts(arguments, server))
+    control: dict[str, str] = {}
+    if arguments.control:
+        try:
+            control["control"] = await server.control(arguments.control)
+        except (OSError, FaultError) as problem:
+            await server.close()
+            raise UsageError(f"cannot open --control {arguments.control}: {problem}; choose another place") from None
+    _say(ready=True, port=port, **_facts(arguments, server), **control)
     if arguments.start_immediately:
         server.started.set()
     if arguments.lockstep_url:
@@ -193,6 +213,7 @@ def _facts(arguments: argparse.Namespace, server: SimulatorServer) -> dict[str, 
     return {
         "host": arguments.host,
         "market": arguments.market,
+        "identity": synthetic_identity(arguments.planted) if arguments.market == "synthetic" else arguments.market,
         "day": session.date.isoformat(),
         "open_ns": session.open_ns,
         "close_ns": session.close_ns,
@@ -224,7 +245,7 @@ def main(argv: Sequence[str] | None = None, *, connect_turns: ConnectTurns | Non
             _say(port=arguments.port, **_facts(arguments, server))
             return EXIT_OK
         return asyncio.run(_serve(arguments, server, connect_turns))
-    except (UsageError, MarketError, OSError) as problem:
+    except (UsageError, FaultError, MarketError, OSError) as problem:
         sys.stderr.write(f"walstreet sim: {problem}\n")
         return EXIT_USAGE
 

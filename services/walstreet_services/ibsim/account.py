@@ -115,6 +115,30 @@ class Account:
         self.realized_nano += realized
         return realized
 
+    def correct(self, index: int, *, quantity_micro: int, value_nano: int, realized_nano: int | None) -> int | None:
+        """Book the difference that a correction makes, signed like the execution, and return its realised result.
+
+        An execution that opened changes the holding's cost; one that closed changes the result.
+        """
+        position = self.positions.setdefault(index, Position())
+        self.cash_nano -= value_nano
+        position.quantity_micro += quantity_micro
+        if realized_nano is None:
+            position.cost_nano += value_nano
+            return None
+        # What comes back into the holding comes back at its average cost, which the result then has not earned.
+        back_nano = 0
+        held_micro = position.quantity_micro - quantity_micro
+        if quantity_micro and held_micro:
+            back_nano = position.cost_nano * quantity_micro // held_micro
+        elif quantity_micro:
+            back_nano = notional_nano(self.mark(index), quantity_micro)
+        position.cost_nano += back_nano
+        change_nano = back_nano - value_nano
+        position.realized_nano += change_nano
+        self.realized_nano += change_nano
+        return realized_nano + change_nano
+
     def value(self, index: int) -> int:
         """Return the signed market value of one holding."""
         position = self.positions.get(index)

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from walstreet_services.ibsim.sessions import ClientSession
 
 EXCHANGE_MAP = "9c0001"
-SHORTABLE_EASILY = "3.0"
-SHORTABLE_PART_BPS = 100
-"""Share of the outstanding shares that is reported as available for lending."""
 CANCEL_SUMMARY, CANCEL_POSITIONS_MULTI, CANCEL_ACCOUNT_MULTI, CANCEL_HISTORICAL = 63, 75, 77, 25
 NO_CONTRACT = "No security definition has been found for the request"
 
@@ -123,21 +120,23 @@ class Answers:
             session.send(replies.snapshot_end(req_id))
             return
         session.quotes[req_id] = QuoteStream(
-            index=index, head=head, delayed=delayed, real_time_volume="233" in request.generic_ticks
+            index=index,
+            head=head,
+            delayed=delayed,
+            real_time_volume="233" in request.generic_ticks,
+            shortable="236" in request.generic_ticks,
         )
         self._on_first_subscription()
 
     def _generic_ticks(self, session: ClientSession, request: rq.RequestMarketData, index: int, head: bytes) -> None:
         instrument = self._gateway.market.instruments[index]
-        changes = [(b"45\x006\x00", b"49\x000.0\0")]  # Not halted.
+        changes = [(b"45\x006\x00", f"49\0{self._gateway.halted_text(index)}\0".encode())]
         # A market says zero for what it does not know, and then nothing is sent.
         if "165" in request.generic_ticks and instrument.average_daily_volume_micro:
             shares = instrument.average_daily_volume_micro // 1_000_000
             changes.append((b"2\x006\x00", f"21\0{shares}\0".encode()))
-        if "236" in request.generic_ticks and instrument.shares_outstanding:
-            lendable = instrument.shares_outstanding * SHORTABLE_PART_BPS // 10_000
-            changes.append((b"45\x006\x00", f"46\0{SHORTABLE_EASILY}\0".encode()))
-            changes.append((b"2\x006\x00", f"89\0{lendable}\0".encode()))
+        if "236" in request.generic_ticks:
+            changes += self._gateway.shortable(index)
         session.send(streams.quote_frames(head, changes))
 
     def _market_data_type(self, session: ClientSession, request: rq.SetMarketDataType) -> None:
@@ -243,7 +242,7 @@ class Answers:
 
     def _completed_frame(self, server_version: int, order: Order) -> bytes:
         """Return the order's frame, made anew only if the order changed: clients ask for all of them every minute."""
-        state = (order.status, order.filled_micro, order.updated_ns)
+        state = (order.shown_status, order.filled_micro, order.updated_ns)
         known = self._completed.get((server_version, order.perm_id))
         if known is None or known[0] != state:
             known = (state, replies_order.completed_order(server_version, order))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from walstreet_services.ibsim.fills import Fills
-from walstreet_services.ibsim.intake import ORDER_ID_MAX, Intake, Rejection
+from walstreet_services.ibsim.intake import CHILD, ORDER_ID_MAX, Intake, Rejection
 from walstreet_services.ibsim.model import RestingOrder
 from walstreet_services.ibsim.order_checks import Refusal, modification_refusal
 from walstreet_services.ibsim.order_record import Order, Status
@@ -62,6 +62,7 @@ class OrderDesk:
         self._matching = matching
         self._session = session
         self._journal = journal
+        self._account_name = account.name
         self._options = options
         self._reports = Reports(send, journal)
         self._intake = Intake(book=book, account=account, latency_ns=options.order_latency_ns)
@@ -76,6 +77,7 @@ class OrderDesk:
             commission_delay_ns=options.commission_delay_ns,
         )
         self._ids_seen: dict[int, int] = {}
+        self._recorded = 0
         self._opened = False
         self._closed = False
 
@@ -123,7 +125,9 @@ class OrderDesk:
             self._see(client_id, order_id)
         existing = self._orders.get((client_id, order_id))
         parent = self._orders.get((client_id, ticket.parent_id)) if ticket.parent_id else None
-        outcome = self._intake.order_of(client_id, request, parent=parent, sequence=len(self._orders), now_ns=now_ns)
+        outcome = self._judged(
+            self._intake.order_of(client_id, request, parent=parent, sequence=self._recorded, now_ns=now_ns)
+        )
         if existing is not None and not ticket.what_if:
             self._modify(existing, outcome.refusal if isinstance(outcome, Rejection) else outcome, now_ns)
         elif isinstance(outcome, Refusal):
@@ -138,7 +142,7 @@ class OrderDesk:
     def cancel(self, client_id: int, order_id: int, now_ns: int) -> None:
         """Cancel an order of this client."""
         self._journal.write("cancel_received", now_ns, client_id=client_id, order_id=order_id)
-        order = self._orders.get((client_id, order_id))
+        order = self._find(client_id, order_id)
         if order is None:
             text = f"OrderId {order_id} that needs to be cancelled is not found."
             self._reports.error(client_id, order_id, 10147, text, now_ns)
@@ -189,6 +193,14 @@ class OrderDesk:
 
     # Helpers
 
+    def _judged(self, outcome: Order | Refusal | Rejection) -> Order | Refusal | Rejection:
+        """Return what becomes of a placement; faults may change it."""
+        return outcome
+
+    def _find(self, client_id: int, order_id: int) -> Order | None:
+        """Return the order that a client means by an id."""
+        return self._orders.get((client_id, order_id))
+
     def _end_due(self, now_ns: int) -> None:
         """End the orders whose cancel is due or whose good-till date has passed."""
         for order in list(self._live.values()):
@@ -201,7 +213,7 @@ class OrderDesk:
         self._ids_seen[client_id] = max(self._ids_seen.get(client_id, 0), order_id)
 
     def _working(self, order: Order) -> bool:
-        return order.transmit and not order.why_held and order.remaining_micro > 0
+        return order.transmit and not order.why_held and not order.suspended and order.remaining_micro > 0
 
     @staticmethod
     def _resting(order: Order) -> RestingOrder:
@@ -218,8 +230,13 @@ class OrderDesk:
     def _trading(self, now_ns: int) -> bool:
         return self._session.open_ns <= now_ns < self._session.close_ns
 
-    def _admit(self, order: Order, now_ns: int) -> None:
+    def _record(self, order: Order) -> None:
+        """Make an order findable by its ids; every order of record has its own permanent id."""
         self._orders[order.client_id, order.order_id] = order
+        self._recorded += 1
+
+    def _admit(self, order: Order, now_ns: int) -> None:
+        self._record(order)
         self._live[order.perm_id] = order
         self._journal.write(
             "order_accepted",
@@ -251,13 +268,13 @@ class OrderDesk:
                     "Warning: your order will not be placed at the exchange until the market opens: "
                     f"{local_text(self._session.open_ns)}"
                 )
-                self._reports.error(member.client_id, member.order_id, 399, text, now_ns)
+                self._reports.error(member.client_id, member.order_id, 399, text, now_ns, recipient=member.recipient)
             self._submit(member, now_ns)
 
     def _submit(self, order: Order, now_ns: int) -> None:
         """Move a resting limit order on to Submitted while the market is open."""
         resting = order.order_type == "LMT" and self._working(order) and order.status == Status.PRE_SUBMITTED
-        if resting and self._trading(now_ns):
+        if resting and self._trading(now_ns) and not order.stale:
             order.move(Status.SUBMITTED, now_ns)
             self._reports.report(order, now_ns)
 
@@ -266,7 +283,7 @@ class OrderDesk:
         order, refusal = rejection.order, rejection.refusal
         self._reports.error(order.client_id, order.order_id, refusal.code, refusal.text, now_ns)
         if recorded:
-            self._orders[order.client_id, order.order_id] = order
+            self._record(order)
             order.move(Status.INACTIVE, now_ns)
             order.completed_text = refusal.text
             self._completed.append(order)
@@ -319,9 +336,11 @@ class OrderDesk:
         self._retire(order)
         if order.transmit:
             self._reports.report(order, now_ns, with_order=False)
-        self._reports.error(order.client_id, order.order_id, 202, reason, now_ns)
+        self._reports.error(order.client_id, order.order_id, 202, reason, now_ns, recipient=order.recipient)
         for child in list(self._live.values()):
-            if child.why_held and (child.client_id, child.parent_id) == (order.client_id, order.order_id):
+            if not child.parent_id or not child.why_held:
+                continue
+            if (child.client_id, child.parent_id) == (order.client_id, order.order_id):
                 self._end_cancelled(child, now_ns, "Order Canceled - reason:Parent order cancelled")
 
     def _retire(self, order: Order) -> None:
@@ -350,7 +369,7 @@ class OrderDesk:
         for other in list(self._live.values()):
             if other.client_id != order.client_id:
                 continue
-            if other.why_held and other.parent_id == order.order_id:
+            if other.why_held == CHILD and other.parent_id == order.order_id:
                 other.why_held = ""
                 other.arrived_ns = other.active_from_ns = ts_ns + 1
                 self._submit(other, ts_ns)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from walstreet_services.ibsim.order_record import Execution
 from walstreet_services.ibsim.units import notional_nano
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from walstreet_services.ibsim.account import Account
     from walstreet_services.ibsim.model import Match
     from walstreet_services.ibsim.order_record import Order
     from walstreet_services.ibsim.order_reports import Reports
+
+FAR_FUTURE_NS = 1 << 62
+
+
+def _nothing() -> None:
+    """Nobody watches."""
 
 
 class Fills:
@@ -22,6 +31,8 @@ class Fills:
         self._reports = reports
         self._prefix = prefix
         self._commission_delay_ns = commission_delay_ns
+        self._never = False
+        self._on_execution: Callable[[], None] = _nothing
         self._executions: list[Execution] = []
         self._fees_due: list[tuple[int, Execution]] = []
 
@@ -62,9 +73,65 @@ class Fills:
             commission_nano=fee,
             realized_nano=realized,
         )
+        self._announce(execution, match.ts_ns)
+
+    def _announce(self, execution: Execution, now_ns: int, **facts: str) -> None:
         self._executions.append(execution)
-        self._fees_due.append((match.ts_ns + self._commission_delay_ns, execution))
-        self._reports.execution(execution)
+        due_ns = FAR_FUTURE_NS if self._never else now_ns + self._commission_delay_ns
+        self._fees_due.append((due_ns, execution))
+        self._reports.execution(execution, **facts)
+        self._on_execution()
+
+    # Faults
+
+    def watch(self, on_execution: Callable[[], None]) -> None:
+        """Call back after every execution."""
+        self._on_execution = on_execution
+
+    def fee_delay(self, delay_ns: int | None) -> None:
+        """Change the delay of later commissions, None for never."""
+        self._never = delay_ns is None
+        self._commission_delay_ns = delay_ns or 0
+
+    def latest(self, position: int) -> Execution | None:
+        """Return the newest revision of an execution of the session, None when there is no such one."""
+        if not -len(self._executions) <= position < len(self._executions):
+            return None
+        stem = self._executions[position].execution_id.rpartition(".")[0]
+        return [item for item in self._executions if item.execution_id.rpartition(".")[0] == stem][-1]
+
+    def correct(self, old: Execution, *, price_nano: int, quantity_micro: int, now_ns: int) -> Execution | None:
+        """Replace the newest revision of an execution by one with the next suffix, and the account's books with it.
+
+        The commission stays. None means that the price or quantity cannot be.
+        """
+        if price_nano <= 0 or not 0 < quantity_micro <= old.quantity_micro:
+            return None
+        order = old.order
+        sign = 1 if order.side == "BUY" else -1
+        change_micro = quantity_micro - old.quantity_micro
+        change_nano = notional_nano(price_nano, quantity_micro) - notional_nano(old.price_nano, old.quantity_micro)
+        realized = self._account.correct(
+            order.instrument_index,
+            quantity_micro=sign * change_micro,
+            value_nano=sign * change_nano,
+            realized_nano=old.realized_nano,
+        )
+        order.filled_micro += change_micro
+        order.notional_nano += change_nano
+        order.last_price_nano = price_nano
+        stem, _, revision = old.execution_id.rpartition(".")
+        corrected = replace(
+            old,
+            execution_id=f"{stem}.{int(revision) + 1:02d}",
+            price_nano=price_nano,
+            quantity_micro=quantity_micro,
+            cumulative_micro=old.cumulative_micro + change_micro,
+            average_price_nano=order.average_price_nano,
+            realized_nano=realized,
+        )
+        self._announce(corrected, now_ns, corrects=old.execution_id)
+        return corrected
 
     def report_fees(self, now_ns: int) -> None:
         """Announce the commissions whose time has come."""

@@ -18,6 +18,8 @@ ORDERS_MAX = 200_000
 ORDER_ID_MAX = 2_000_000_000
 """Leaves room below 32 bits for the ids that follow."""
 PERM_ID_FIRST = 1_000_000_001
+CHILD = "child"
+"""Why an order is held whose parent has not been filled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ class Intake:
             arrived_ns=now_ns,
             active_from_ns=now_ns + self._latency_ns,
             updated_ns=now_ns,
-            why_held="child" if parent is not None and parent.remaining_micro > 0 else "",
+            why_held=CHILD if parent is not None and parent.remaining_micro > 0 else "",
         )
         reason = terms.rejection or self._shortfall(order, terms)
         if reason:

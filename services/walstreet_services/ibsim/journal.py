@@ -1,4 +1,8 @@
-"""Owns the ground truth: every order message received and every status and execution sent, as JSON lines."""
+"""Owns the ground truth: every order message received and every status and execution sent, as JSON lines.
+
+With faults it also holds what was lost on the way and what clients were told instead of the truth; the kinds of
+records are in ``docs/FAULTS.md``, and ``journal_truth`` folds them to what became of each order.
+"""
 
 from __future__ import annotations
 

@@ -44,6 +44,11 @@ ADV_SESSIONS = 20
 SHARES_OUTSTANDING_PER_DAILY_SHARE = 200
 
 
+def synthetic_identity(planted: float) -> str:
+    """Return which market this is, whatever its seed: what a model learned on one holds on another of the same law."""
+    return f"synthetic planted={planted:g}"
+
+
 class SyntheticMarket(PathMarket):
     """One session of the world of a seed, with its past.
 

@@ -70,6 +70,14 @@ class Order:
     commission_nano: int = 0
     cancel_at_ns: int | None = None
     completed_text: str = ""
+    mask: str = ""
+    """State that a fault shows instead of the true one."""
+    suspended: bool = False
+    """Held by a fault: live and not trading."""
+    stale: bool = False
+    """A fault keeps it from ever being announced as Submitted."""
+    addressee: int | None = None
+    """Who hears of the order instead of its owner."""
 
     @property
     def remaining_micro(self) -> int:
@@ -80,6 +88,16 @@ class Order:
     def average_price_nano(self) -> int:
         """Return the average price of what was filled."""
         return round(self.notional_nano * 1_000_000 / self.filled_micro) if self.filled_micro else 0
+
+    @property
+    def shown_status(self) -> str:
+        """Return the state as clients are told it."""
+        return self.mask or self.status.value
+
+    @property
+    def recipient(self) -> int:
+        """Return the client id that is told of the order."""
+        return self.client_id if self.addressee is None else self.addressee
 
     @property
     def ended(self) -> bool:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from walstreet_services.ibsim.order_record import Execution, Order, Preview
 
 LIVE_REQUEST_ID = -1
+EVERYBODY, NOBODY = -1, -2
+"""Recipients besides client ids, which are never negative."""
 Encode = Callable[[int], bytes]
 """Makes a frame for the protocol version that the receiving connection has negotiated."""
 Send = Callable[[int, Encode], bool]
@@ -26,9 +28,12 @@ class Reports:
         self._send = send
         self._journal = journal
 
-    def error(self, client_id: int, order_id: int, code: int, text: str, now_ns: int) -> None:
-        """Announce an error or a notice about an order."""
-        delivered = self._send(client_id, lambda version: replies.error(version, order_id, code, text))
+    def error(
+        self, client_id: int, order_id: int, code: int, text: str, now_ns: int, *, recipient: int | None = None
+    ) -> None:
+        """Announce an error or a notice about an order, to its owner unless a recipient is named."""
+        addressee = client_id if recipient is None else recipient
+        delivered = self._send(addressee, lambda version: replies.error(version, order_id, code, text))
         self._journal.write(
             "error",
             now_ns,
@@ -43,9 +48,10 @@ class Reports:
         """Announce where an order stands: openOrder, then orderStatus."""
         delivered = True
         if with_order:
-            delivered = self._send(order.client_id, lambda version: replies_order.open_order(version, order))
+            delivered = self._send(order.recipient, lambda version: replies_order.open_order(version, order))
         status = replies_order.order_status(order)
-        delivered = self._send(order.client_id, lambda _: status) and delivered
+        delivered = self._send(order.recipient, lambda _: status) and delivered
+        masked: dict[str, str] = {"shown": order.mask} if order.mask else {}
         self._journal.write(
             "status",
             now_ns,
@@ -58,11 +64,12 @@ class Reports:
             remaining=quantity_text(order.remaining_micro),
             average_price=price_text(order.average_price_nano),
             delivered=delivered,
+            **masked,
         )
 
     def preview(self, order: Order, preview: Preview, now_ns: int) -> None:
         """Answer a what-if request."""
-        delivered = self._send(order.client_id, lambda version: replies_order.open_order(version, order, preview))
+        delivered = self._send(order.recipient, lambda version: replies_order.open_order(version, order, preview))
         self._journal.write(
             "preview",
             now_ns,
@@ -72,11 +79,11 @@ class Reports:
             delivered=delivered,
         )
 
-    def execution(self, execution: Execution) -> None:
-        """Announce one execution."""
+    def execution(self, execution: Execution, **facts: str) -> None:
+        """Announce one execution; ``facts`` go to the journal only."""
         order = execution.order
         details = replies_order.execution_details(LIVE_REQUEST_ID, execution)
-        delivered = self._send(order.client_id, lambda _: details)
+        delivered = self._send(order.recipient, lambda _: details)
         self._journal.write(
             "execution",
             execution.ts_ns,
@@ -91,12 +98,13 @@ class Reports:
             price_nano=execution.price_nano,
             passive=execution.passive,
             delivered=delivered,
+            **facts,
         )
 
     def fee(self, execution: Execution, now_ns: int) -> None:
         """Announce the commission of one execution."""
         frame = replies.commission_report(execution.execution_id, execution.commission_nano, execution.realized_nano)
-        delivered = self._send(execution.order.client_id, lambda _: frame)
+        delivered = self._send(execution.order.recipient, lambda _: frame)
         self._journal.write(
             "commission",
             now_ns,

@@ -72,6 +72,7 @@ class Playback:
         return played
 
     def _play_next(self) -> None:
+        self._gateway.before_step(self._next, self.step_end_ns(self._next))
         step = self._market.step(self._next)
         late_index = self._next - DELAY_NS // self._market.step_ns
         late = None

@@ -26,7 +26,7 @@ def order_status(order: Order) -> bytes:
     return frame(
         3,
         order.order_id,
-        order.status,
+        order.shown_status,
         quantity_text(order.filled_micro),
         quantity_text(order.remaining_micro),
         price_text(order.average_price_nano),
@@ -75,7 +75,7 @@ def open_order(server_version: int, order: Order, preview: Preview | None = None
     fields += _volatility_and_delta_neutral(completed=False)
     fields += [0, 0, _UNSET, _UNSET, _UNSET, UNSET_INTEGER, "", 0, 0, 0]
     fields += [UNSET_INTEGER, UNSET_INTEGER, _UNSET, "", 0, "", "IB", 0, 0, "", 0]
-    fields += [preview is not None, order.status if preview is None else preview.status]
+    fields += [preview is not None, order.shown_status if preview is None else preview.status]
     fields += [_UNSET] * 9 if preview is None else preview.margin_texts()
     fields += [_UNSET] * 3 if preview is None else preview.commission_texts()
     fields += ["USD" if preview is not None else "", "" if preview is None else preview.warning]
@@ -101,7 +101,7 @@ def completed_order(server_version: int, order: Order) -> bytes:
     fields += _volatility_and_delta_neutral(completed=True)
     fields += [0, 0, _UNSET, _UNSET, "", 0, 0, 0]
     fields += [UNSET_INTEGER, UNSET_INTEGER, _UNSET, "", "", "IB", 0, 0, "", 0]
-    fields += [order.status, 0, 0, 0]
+    fields += [order.shown_status, 0, 0, 0]
     fields += [_UNSET, _UNSET, "0.0", 0, 0, "", quantity_text(order.filled_micro), UNSET_INTEGER, 0, "", 0, 0]
     fields += [0, local_text(order.updated_ns), order.completed_text]
     if server_version >= VERSION_PEG_OFFSETS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ MARKET_DATA_LINES_MAX = 100
 STREAMS_MAX = 500
 """Bars, ticks and results of one client together; real gateways allow fewer."""
 LIVE, FROZEN, DELAYED, DELAYED_FROZEN = 1, 2, 3, 4
+FaultySend = Callable[["ClientSession", bytes], bool]
+"""Sends, changes or swallows a client's frames and says whether any is on its way."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +29,7 @@ class QuoteStream:
     head: bytes
     delayed: bool
     real_time_volume: bool
+    shortable: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,19 +80,29 @@ class ClientSession:
     positions: bool = False
     positions_multi: set[int] = field(default_factory=set)
     account_shown_ns: int = 0
+    faulty: FaultySend | None = None
+    """Where faults are possible, it decides what becomes of each frame."""
 
-    def send(self, frame: bytes) -> None:
-        """Queue one frame."""
+    def send(self, frame: bytes) -> bool:
+        """Queue one frame, or more in one, and say whether they are on their way."""
+        if self.faulty is not None:
+            return self.faulty(self, frame)
         self.connection.send(frame)
+        return True
 
     def error(self, req_id: int, code: int, text: str) -> None:
         """Queue an error."""
-        self.connection.send(replies.error(self.server_version, req_id, code, text))
+        self.send(replies.error(self.server_version, req_id, code, text))
 
     @property
     def streams_count(self) -> int:
         """Return how many streams besides quotes this client has."""
         return len(self.bars) + len(self.ticks) + len(self.results)
+
+    def drop_streams(self) -> None:
+        """End every quote, bar, tick and result stream, without a word."""
+        for streams in (self.quotes, self.bars, self.ticks, self.results):
+            streams.clear()
 
     def drop_stream(self, req_id: int) -> bool:
         """End the quote, bar, tick or result stream of an id and say whether there was one."""

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from walstreet_services.ibsim.units import NS_PER_SECOND, price_text, quantity_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from walstreet_services.ibsim.model import Instrument, MarketStep
 
 PRICE_HEAD, SIZE_HEAD, STRING_HEAD = b"1\x006\x00", b"2\x006\x00", b"46\x006\x00"
 DELAYED_BY_LIVE = {1: 66, 2: 67, 4: 68, 0: 69, 3: 70, 5: 71, 6: 72, 7: 73, 8: 74, 9: 75, 14: 76, 45: 88}
 """Tick type of delayed data for each type of live data."""
+NO_QUOTE_NANO = -1_000_000_000
+"""The broker's price for a side that has gone."""
 Change = tuple[bytes, bytes]
 """What stands before and after the request id in a message."""
 
@@ -81,11 +83,11 @@ class Tape:
         for image, changes, bid, ask, bid_size, ask_size, trade, trade_size, volume in columns:
             changes.clear()
             if bid != image.bid_nano:
-                changes.append(self._price(1, bid, bid_size))
+                changes.append(self._price(1, bid or NO_QUOTE_NANO, bid_size))
             elif bid_size != image.bid_size_micro:
                 changes.append(self._size(0, bid_size))
             if ask != image.ask_nano:
-                changes.append(self._price(2, ask, ask_size))
+                changes.append(self._price(2, ask or NO_QUOTE_NANO, ask_size))
             elif ask_size != image.ask_size_micro:
                 changes.append(self._size(3, ask_size))
             image.bid_nano, image.ask_nano = bid, ask
@@ -116,6 +118,14 @@ class Tape:
 
     def _stamp(self, ts_ns: int) -> Change:
         return STRING_HEAD, self._price_tails[45] + f"{ts_ns // NS_PER_SECOND}\0".encode()
+
+    def rescale(self, index: int, price: Callable[[int], int], size: Callable[[int], int]) -> None:
+        """Change the image of an instrument as a split does; the next step tells the difference."""
+        image = self.images[index]
+        for name in ("close_nano", "bid_nano", "ask_nano", "last_nano", "open_nano", "high_nano", "low_nano"):
+            setattr(image, name, price(getattr(image, name)))
+        for name in ("bid_size_micro", "ask_size_micro", "last_size_micro", "volume_micro"):
+            setattr(image, name, size(getattr(image, name)))
 
     def image_changes(self, index: int) -> list[Change]:
         """Return the whole image of one instrument as a new subscriber gets it."""
