@@ -13,6 +13,7 @@
 #include "dispatch.hpp"
 #include "float_environment.hpp"
 #include "forest_bindings.hpp"
+#include "matured_bindings.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -233,6 +234,7 @@ NB_MODULE(_native, module) {
   bind_forest(module);
   module.def("ring_returns", &ring_returns, "ring"_a.none(), "bars_seen"_a.none(), "lags"_a.none(), "returns"_a.none());
   bind_decision(module);
+  bind_matured(module);
 }
 
 }  // namespace walstreet

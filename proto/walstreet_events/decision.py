@@ -46,6 +46,8 @@ class Verdict(StrEnum):
     RISK_NET = "risk_net"
     RISK_NAME = "risk_name"
     RISK_SECTOR = "risk_sector"
+    RISK_CLUSTER = "risk_cluster"
+    RISK_VOLATILITY = "risk_volatility"
     PENDING_ORDER = "pending_order"
     NO_ENTRY_WINDOW = "no_entry_window"
     MODE_OBSERVE = "mode_observe"

@@ -10,23 +10,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
-from walstreet.domain import learning
-from walstreet.domain.arbiter_fold import fold
+from walstreet.domain import book_memory, horizon_learning, learning
+from walstreet.domain.arbiter_fold import NO_VALUES, fold
 from walstreet.domain.arbiter_parameters import ArbiterParameters, config_hash
 from walstreet.domain.arbiter_state import (
     ArbiterState,
     mode_causes,
 )
 from walstreet.domain.calibrate import BarrierModel, ModelCalibration
+from walstreet.domain.conformal_history import ConformalHistory, seed_from
 from walstreet.domain.cycle import CycleResult, run_cycle
 from walstreet.domain.cycle_inputs import CycleInputs, build_inputs
 from walstreet.domain.decision_record import column_values, columns_of
 from walstreet.domain.mode import next_mode, track_health
-from walstreet.domain.observations import Observation
+from walstreet.domain.mode_causes import latency_request
+from walstreet.domain.observations import DecisionTimed, Observation
 from walstreet.domain.parameter_changes import ChangeRefusedError, Versions
-from walstreet.domain.signals import CycleSignals, SignalSources, cycle_signals
+from walstreet.domain.prefilter_step import prefilter_event, remembered
+from walstreet.domain.signals import CycleSignals, SignalSources, ZooRows, cycle_signals
+from walstreet.domain.units import FloatArray
 from walstreet_events import (
     NANOS_PER_SECOND,
     AnyEvent,
@@ -36,18 +41,32 @@ from walstreet_events import (
     IntentBlock,
     Mode,
     ModeState,
+    OrderFilled,
     OrderIntent,
     OutcomeBlock,
     ParameterChange,
     PredictionBlock,
+    Prefilter,
     Service,
     Side,
     derive_id,
+    float_block,
     tag_of,
 )
 
 FIXED = ("arbiter.learning.", "arbiter.gates.")
 """What was learned under one set of these parameters means nothing under another."""
+
+
+def _trained_sigma(calibrations: Sequence[ModelCalibration], horizons_minutes: Sequence[int]) -> FloatArray:
+    """Return (H,) standard deviation of a horizon's forecasts in training: the weighted mean over its models."""
+    found: list[float] = []
+    for minutes in horizons_minutes:
+        items = [item for item in calibrations if item.horizon_minutes == minutes]
+        mass = math.fsum(item.weight for item in items)
+        total = math.fsum(item.weight * item.score_sigma for item in items)
+        found.append(total / mass if mass > 0.0 else float("nan"))
+    return np.array(found)
 
 
 class ArbiterCore:
@@ -58,8 +77,19 @@ class ArbiterCore:
         parameters: ArbiterParameters,
         calibrations: Sequence[ModelCalibration],
         barriers: Sequence[BarrierModel] = (),
+        *,
+        imbalance_column: int | None = None,
+        history: ConformalHistory | None = None,
     ) -> None:
         """Take the parameters, and the calibrations and barrier models of the model manifest.
+
+        Args:
+            parameters: In force at the start.
+            calibrations: Of the return models.
+            barriers: Models of barrier probabilities.
+            imbalance_column: Where the feature blocks hold the order-flow imbalance, which the meta-model of the
+                horizon choice reads; None leaves it unknown.
+            history: What the conformal gate starts from; None for nothing.
 
         Raises:
             ValueError: No calibration at all, or two for the same model and horizon.
@@ -73,9 +103,13 @@ class ArbiterCore:
         self._learning = parameters.learning
         self._gates = parameters.gates
         self._calibrations = tuple(calibrations)
+        self._zoo = ZooRows.create(calibrations)
         self._barriers = tuple(barriers)
         self._horizons_minutes = tuple(sorted(dict.fromkeys(horizon for _, horizon in keys)))
         self._horizons = np.array(self._horizons_minutes, dtype=np.int64)
+        self._imbalance_column = imbalance_column
+        self._history = history
+        self._score_sigma = _trained_sigma(self._calibrations, self._horizons_minutes)
 
     @property
     def service(self) -> Service:
@@ -84,12 +118,24 @@ class ArbiterCore:
 
     def initial(self) -> ArbiterState:
         """Return the state before the first event: OBSERVE, nothing known."""
-        return ArbiterState()
+        learned = learning.LearningState()
+        if self._history is not None:
+            seed_from(learned.conformal, self._history, self._learning.conformal)
+        return ArbiterState(
+            learning=learned,
+            book=book_memory.initial(self._learning.covariance),
+            choices=horizon_learning.initial(self._horizons_minutes),
+        )
 
     def observe(self, state: ArbiterState, observation: Observation) -> Sequence[AnyEvent]:
-        """Return nothing: the arbiter learns only from the log."""
-        del state, observation
-        return ()
+        """Return the lateness of a decision as a fact while it matters: when it is too late, and when no longer."""
+        if not isinstance(observation, DecisionTimed):
+            return ()
+        bound = self._versions.of(state.changes).mode_causes.latency_ms_max
+        before = state.faults.latency_ms
+        if observation.latency_ms <= bound and (before is None or before <= bound):
+            return ()
+        return (latency_request(observation.decision, observation.latency_ms),)
 
     # -------------------------------------------------------------------------------------------- folding
 
@@ -106,23 +152,60 @@ class ArbiterCore:
         elif isinstance(event, PredictionBlock):
             # The boundary of a cycle: what was changed before it holds for the whole of it.
             state.changes.apply()
+        elif isinstance(event, OrderFilled) and not state.ledger.knows(event.exec_id):
+            book_memory.note_fill(state.book, event, self._learning)
+        elif isinstance(event, FeatureBlock):
+            event = self._slim(event)
         fold(state, event)
-        match event:
-            case PredictionBlock() if state.joined is not None:
-                signals = self._signals(state, state.joined, event)
-                learning.remember(state.learning, state.joined, event, signals, self._learning)
-            case OutcomeBlock():
-                learning.learn(state.learning, event, self._learning)
-            case DriftChange():
-                learning.recorded(state.learning, event)
-            case Decision():
-                learning.note_cost(state.learning, event, column_values(event, "cost_bps"))
-            case _:
-                pass
+        parameters = self._versions.of(state.changes)
+        if isinstance(event, PredictionBlock):
+            self._remember(state, event)
+        elif isinstance(event, Decision):
+            self._note_decision(state, event, parameters)
+        else:
+            self._note_other(state, event, parameters)
         now_ns = max(state.clock_ns, event.ts_ns)
         state.working.expire(state.clock_ns)
-        track_health(state.mode, mode_causes(state), now_ns)
+        track_health(state.mode, mode_causes(state, now_ns, parameters), now_ns)
         return state
+
+    def _slim(self, block: FeatureBlock) -> FeatureBlock:
+        """Return the block without its features, of which only the order-flow imbalance is ever read here.
+
+        A warm-up has a thousand blocks, and all of them may wait for their predictions at once.
+        """
+        column = self._imbalance_column
+        if column is None or block.values.shape[1:] <= (column,):
+            return msgspec.structs.replace(block, values=NO_VALUES)
+        return msgspec.structs.replace(block, values=float_block(block.values.array()[:, column : column + 1]))
+
+    def _remember(self, state: ArbiterState, predictions: PredictionBlock) -> None:
+        if state.joined is None:
+            return
+        book_memory.observe_block(state.book, state.joined, self._learning)
+        signals = self._signals(state, state.joined, predictions)
+        learning.remember(state.learning, state.joined, predictions, signals, self._learning)
+
+    @staticmethod
+    def _note_decision(state: ArbiterState, decision: Decision, parameters: ArbiterParameters) -> None:
+        learning.note_cost(state.learning, decision, column_values(decision, "cost_bps"))
+        close_ns = state.session.close_ns if state.session is not None else None
+        book_memory.note_decision(state.book, decision, close_ns, parameters.netting)
+        horizon_learning.note_decision(state.choices, decision, parameters.arbitration)
+
+    def _note_other(self, state: ArbiterState, event: AnyEvent, parameters: ArbiterParameters) -> None:
+        match event:
+            case OutcomeBlock():
+                learning.learn(state.learning, event, self._learning)
+                horizon_learning.learn(state.choices, event, parameters.arbitration)
+            case DriftChange():
+                learning.recorded(state.learning, event)
+            case IntentBlock():
+                book_memory.note_intents(state.book, event)
+            case Prefilter():
+                state.prefilter = remembered(event, parameters.prefilter.cache_s)
+            case _:
+                pass
 
     # ------------------------------------------------------------------------------------------- deciding
 
@@ -135,7 +218,8 @@ class ArbiterCore:
         outputs: list[AnyEvent] = []
         parameters = self._versions.of(state.changes)
         mode = state.mode.mode
-        change = next_mode(state.mode, mode_causes(state), max(state.clock_ns, event.ts_ns), parameters.mode)
+        now_ns = max(state.clock_ns, event.ts_ns)
+        change = next_mode(state.mode, mode_causes(state, now_ns, parameters), now_ns, parameters.mode)
         if change is not None:
             outputs.append(
                 ModeState(
@@ -163,7 +247,7 @@ class ArbiterCore:
             predictions,
             self._horizons,
             SignalSources(
-                calibrations=self._calibrations,
+                zoo=self._zoo,
                 standardiser=state.learning.standardiser,
                 weights=state.learning.weights,
                 drift=state.learning.drift,
@@ -196,11 +280,20 @@ class ArbiterCore:
             equity_nano=state.equity_nano or 0,
             verdicts=result.verdicts,
             columns=columns_of(result.columns),
-            config_hash=config_hash(parameters, self._calibrations),
+            config_hash=config_hash(parameters, self._calibrations, self._history),
         )
         intents = self._intents(state, decision, inputs, result, parameters)
+        prefilter = prefilter_event(
+            inputs,
+            result.columns,
+            state.prefilter,
+            predictions,
+            score_sigma=self._score_sigma,
+            parameters=parameters,
+        )
+        after: list[AnyEvent] = [] if prefilter is None else [prefilter]
         if not intents:
-            return [decision]
+            return [decision, *after]
         block = IntentBlock(
             id=derive_id(predictions.id, tag_of(IntentBlock), 0),
             cause=predictions.id,
@@ -210,7 +303,7 @@ class ArbiterCore:
             intents=intents,
             epoch=state.epoch,
         )
-        return [decision, block]
+        return [decision, block, *after]
 
     @staticmethod
     def _intents(

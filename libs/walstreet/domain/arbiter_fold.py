@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 
 from walstreet.domain.arbiter_state import (
@@ -15,11 +14,22 @@ from walstreet.domain.arbiter_state import (
     ArbiterState,
     SessionFacts,
     Signal,
+    note_gross,
 )
 from walstreet.domain.barrier_exits import NO_CAP, NO_STOP, BarrierMemory, after_fill
 from walstreet.domain.cycle_inputs import require_sound
 from walstreet.domain.decision_record import column_values
 from walstreet.domain.mode import note_command, note_request, note_state
+from walstreet.domain.mode_causes import (
+    TOPIC_EXCEPTION,
+    TOPIC_LATENCY,
+    latency_of,
+    note_account,
+    note_equity,
+    note_exception,
+    note_latency,
+    note_session,
+)
 from walstreet_events import (
     PRICE_SCALE,
     QUANTITY_SCALE,
@@ -94,10 +104,13 @@ def _fold_orders(state: ArbiterState, event: AnyEvent) -> None:
                 state.working.apply(event)
             state.ledger.apply(event)
             state.exits = after_fill(state.exits, event.symbol, state.ledger.position_micro(event.symbol))
+            note_gross(state)
         case OrderCommission() | Positions():
             state.ledger.apply(event)
+            note_gross(state)
         case AccountValues():
             state.ledger.apply(event)
+            note_equity(state.losses, event.net_liquidation_nano, event.ts_ns)
             state.equity_nano = event.net_liquidation_nano
         case ExternalOrder():
             state.external[event.symbol] = event.status
@@ -135,7 +148,7 @@ def _fold_control(state: ArbiterState, event: AnyEvent) -> None:
         case ModeState():
             note_state(state.mode, event)
         case ModeRequest():
-            note_request(state.mode, event)
+            _note_mode_request(state, event)
         case OperatorCommand():
             note_command(state.mode, event)
         case ProducerEpoch() if event.service == Service.ARBITER.value:
@@ -145,13 +158,13 @@ def _fold_control(state: ArbiterState, event: AnyEvent) -> None:
 
 
 def _note_session(state: ArbiterState, event: SessionRef | SessionPhase) -> None:
+    note_session(state.losses, event.session_date)
     state.session = SessionFacts(session_date=event.session_date, open_ns=event.open_ns, close_ns=event.close_ns)
 
 
 def _keep_features(state: ArbiterState, block: FeatureBlock) -> None:
     require_sound(block)
-    # Nothing here reads the features themselves, and a warm-up has a thousand blocks of them.
-    state.pending[block.id] = msgspec.structs.replace(block, values=NO_VALUES)
+    state.pending[block.id] = block
     bound = PENDING_WARMUP_MAX if block.warmup else PENDING_FEATURES_MAX
     waiting = [key for key, item in state.pending.items() if item.warmup == block.warmup]
     for key in waiting[: max(0, len(waiting) - bound)]:
@@ -196,7 +209,20 @@ def _note_exits(state: ArbiterState, decision: Decision) -> None:
             )
 
 
+def _note_mode_request(state: ArbiterState, event: ModeRequest) -> None:
+    """Take a request; those that report a fault are counted or measured here and ask for nothing themselves."""
+    if event.topic == TOPIC_EXCEPTION:
+        note_exception(state.faults, event.ts_ns)
+    elif event.topic == TOPIC_LATENCY:
+        note_latency(state.faults, latency_of(event))
+    else:
+        note_request(state.mode, event)
+
+
 def _note_report(state: ArbiterState, report: ReconReport) -> None:
+    if report.status in {RECON_CLEAN, RECON_BREAKS}:
+        # The broker has just answered for the whole account.
+        note_account(state.losses, report.ts_ns)
     state.recon_status = report.status
     if report.status == RECON_CLEAN:
         state.reconciled = True

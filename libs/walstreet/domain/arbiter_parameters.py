@@ -12,12 +12,21 @@ from walstreet.domain.band import BandParameters
 from walstreet.domain.barrier import BarrierParameters
 from walstreet.domain.bounds import require_between
 from walstreet.domain.calibrate import ModelCalibration
+from walstreet.domain.confidence import ConfidenceParameters
+from walstreet.domain.conformal_history import ConformalHistory, history_digest
+from walstreet.domain.correlation_risk import CorrelationRiskParameters
 from walstreet.domain.cost import CostParameters
 from walstreet.domain.freshness import FreshnessParameters
 from walstreet.domain.learning_parameters import GateSwitches, LearningParameters
 from walstreet.domain.limits import LimitParameters
 from walstreet.domain.mode import ModeParameters
+from walstreet.domain.mode_causes import ModeCauseParameters
+from walstreet.domain.netting import NettingParameters
+from walstreet.domain.prefilter import PrefilterParameters
+from walstreet.domain.rebalance import RebalanceParameters
+from walstreet.domain.risk_weights import RiskWeightParameters
 from walstreet.domain.session_rules import SessionParameters
+from walstreet.domain.shrinkage import UnknownCorrelationParameters
 from walstreet.domain.size import SizeParameters
 
 
@@ -60,10 +69,18 @@ class ArbiterParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     cost: CostParameters = CostParameters()
     arbitration: ArbitrationParameters = ArbitrationParameters()
     size: SizeParameters = SizeParameters()
+    risk_weights: RiskWeightParameters = RiskWeightParameters()
     limits: LimitParameters = LimitParameters()
+    correlation: CorrelationRiskParameters = CorrelationRiskParameters()
+    unknown_correlation: UnknownCorrelationParameters = UnknownCorrelationParameters()
     band: BandParameters = BandParameters()
+    netting: NettingParameters = NettingParameters()
+    rebalance: RebalanceParameters = RebalanceParameters()
     session: SessionParameters = SessionParameters()
     mode: ModeParameters = ModeParameters()
+    mode_causes: ModeCauseParameters = ModeCauseParameters()
+    prefilter: PrefilterParameters = PrefilterParameters()
+    confidence: ConfidenceParameters = ConfidenceParameters()
     order: OrderParameters = OrderParameters()
     barrier: BarrierParameters = BarrierParameters()
     learning: LearningParameters = LearningParameters()
@@ -81,7 +98,12 @@ class ArbiterParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
-def config_hash(parameters: ArbiterParameters, calibrations: Sequence[ModelCalibration]) -> str:
-    """Return SHA-256 (hex) over the msgpack of the parameters and calibrations, in a fixed order."""
+def config_hash(
+    parameters: ArbiterParameters, calibrations: Sequence[ModelCalibration], history: ConformalHistory | None = None
+) -> str:
+    """Return SHA-256 (hex) over the msgpack of the parameters, calibrations and history, in a fixed order."""
     ordered = sorted(calibrations, key=lambda item: (item.model, item.horizon_minutes))
-    return hashlib.sha256(_encoder.encode((parameters, ordered))).hexdigest()
+    digest = hashlib.sha256(_encoder.encode((parameters, ordered)))
+    if history is not None:
+        digest.update(history_digest(history).encode())
+    return digest.hexdigest()

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
 from walstreet.domain import barrier_exits
+from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.barrier_exits import BarrierMemory
+from walstreet.domain.book_memory import BookMemory
+from walstreet.domain.horizon_learning import HorizonLearning
 from walstreet.domain.learning import LearningState
 from walstreet.domain.ledger import Ledger
 from walstreet.domain.mode import Cause, ModeMemory, standing_causes
+from walstreet.domain.mode_causes import FaultMemory, LossMemory, fact_causes, gross_usd
 from walstreet.domain.parameter_changes import Changes
+from walstreet.domain.prefilter import PrefilterMemory
+from walstreet.domain.units import price_usd
 from walstreet.domain.working_orders import WorkingOrders
 from walstreet_events import FeatureBlock, InstrumentRef, Mode
 
@@ -54,6 +61,10 @@ class Signal:
 class ArbiterState:
     """State of the arbiter; see ``ArbiterCore.evolve`` for how each event changes it."""
 
+    choices: HorizonLearning
+    """The learning choices of a horizon."""
+    book: BookMemory
+    """Correlations, regimes, intents and slippage."""
     clock_ns: int = 0
     """Last clock tick."""
     epoch: int = 0
@@ -79,6 +90,12 @@ class ArbiterState:
     joined: FeatureBlock | None = None
     """The feature block of the prediction block folded last."""
     signals: dict[str, Signal] = field(default_factory=dict)
+    losses: LossMemory = field(default_factory=LossMemory)
+    faults: FaultMemory = field(default_factory=FaultMemory)
+    gross_usd: float = 0.0
+    """Notional of all positions at the ledger's marks; derived, so not part of the digest."""
+    prefilter: PrefilterMemory = field(default_factory=PrefilterMemory)
+    """Names for which the expensive models run."""
     learning: LearningState = field(default_factory=LearningState)
     exits: dict[str, BarrierMemory] = field(default_factory=dict)
     """Scale-outs and soft stops of held symbols."""
@@ -121,13 +138,18 @@ class ArbiterState:
             self.signals,
             self.learning.canonical(),
             barrier_exits.canonical(self.exits),
+            self.book.canonical(),
+            self.choices.canonical(),
+            self.losses.canonical(),
+            self.faults.canonical(),
+            self.prefilter.canonical(),
             self.changes.canonical(),
             self.counters,
         )
         return hashlib.sha256(_encoder.encode(parts)).hexdigest()
 
 
-def mode_causes(state: ArbiterState) -> Sequence[Cause]:
+def mode_causes(state: ArbiterState, now_ns: int, parameters: ArbiterParameters) -> Sequence[Cause]:
     """Return every standing cause that holds the mode down, the same order for the same facts."""
     causes = standing_causes(state.mode)
     if not state.recon_status:
@@ -142,4 +164,21 @@ def mode_causes(state: ArbiterState) -> Sequence[Cause]:
         causes.append((Mode.OBSERVE, "feed_lost"))
     elif state.farms_broken:
         causes.append((Mode.DEGRADED, "farm_broken"))
+    causes += fact_causes(
+        state.losses,
+        state.faults,
+        # A fact without a time of its own must not make the account look as if it came from the future.
+        now_ns=max(now_ns, state.losses.account_ts_ns or 0),
+        gross_now_usd=state.gross_usd,
+        gross_max=parameters.limits.gross_max,
+        parameters=parameters.mode_causes,
+    )
     return causes
+
+
+def note_gross(state: ArbiterState) -> None:
+    """Value the book anew; called after every fact that moves a position or its mark."""
+    held = state.ledger.held()
+    position = np.array([state.ledger.position_micro(symbol) for symbol in held], dtype=np.int64)
+    mark = np.array([state.ledger.mark_nano(symbol) for symbol in held], dtype=np.int64)
+    state.gross_usd = gross_usd(position, price_usd(mark))

@@ -19,20 +19,27 @@ import msgspec
 import numpy as np
 
 from walstreet.domain.bounds import require_between
+from walstreet.domain.exp3ix import Exp3IxParameters
+from walstreet.domain.meta_arbiter import MetaParameters
 from walstreet.domain.portable_math import exp
 from walstreet.domain.units import BoolArray, FloatArray, IntArray
 
 NO_HORIZON = -1
+LEARNED_METHODS: tuple[str, ...] = ("meta", "exp3ix")
+"""Methods that choose by what earlier choices earned; see ``select_horizon``."""
 
 
 class ArbitrationParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one horizon is chosen and how much edge a trade must leave."""
 
-    method: Literal["winner", "softmax"] = "winner"
+    method: Literal["winner", "softmax", "meta", "exp3ix"] = "winner"
+    """``meta`` and ``exp3ix`` learn; until they know enough, and before the gate, the winner rule chooses."""
     best_share: float = 0.7
     softmax_beta: float = 2.0
     reserve_spread_share: float = 0.5
     reserve_bps: float = 2.0
+    meta: MetaParameters = MetaParameters()
+    exp3ix: Exp3IxParameters = Exp3IxParameters()
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges; below .5 the neighbours could flip the sign."""
@@ -127,7 +134,7 @@ def arbitrate(
         z = net / sigma_horizon_bps
     z = np.where(np.isfinite(z), z, np.nan)
     reserve = parameters.reserve_spread_share * spread_bps + parameters.reserve_bps
-    if parameters.method == "winner":
+    if parameters.method != "softmax":
         rank = np.where(np.abs(z) > 0.0, np.abs(z), -1.0)
         best = np.where(rank.max(axis=0) > 0.0, np.argmax(rank, axis=0), NO_HORIZON)
         neighbours, has_neighbour = _neighbour_mean(z, best)
@@ -135,6 +142,38 @@ def arbitrate(
         final_z = share * _take(z, best) + (1.0 - share) * neighbours
     else:
         best, final_z = _softmax_z(net, z, reserve, parameters.softmax_beta)
+    return _chosen(net, reserve, sigma_horizon_bps, best.astype(np.int64), final_z)
+
+
+def with_choice(found: Arbitration, sigma_horizon_bps: FloatArray, best: IntArray, kept: BoolArray) -> Arbitration:
+    """Return ``found`` with other horizons chosen, each counting whole, except where ``kept``.
+
+    Args:
+        found: What the winner rule chose.
+        sigma_horizon_bps: (H, N).
+        best: (N,) row of another choice, ``NO_HORIZON`` for none.
+        kept: (N,) where the winner's choice and blend stay.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = found.net_bps / sigma_horizon_bps
+    own = _chosen(found.net_bps, found.reserve_bps, sigma_horizon_bps, best, _take(z, best))
+    return Arbitration(
+        net_bps=found.net_bps,
+        reserve_bps=found.reserve_bps,
+        best=np.where(kept, found.best, own.best),
+        alpha_final_bps=np.where(kept, found.alpha_final_bps, own.alpha_final_bps),
+        z=np.where(kept, found.z, own.z),
+        clears_reserve=np.where(kept, found.clears_reserve, own.clears_reserve),
+    )
+
+
+def _chosen(
+    net: FloatArray,
+    reserve: FloatArray,
+    sigma_horizon_bps: FloatArray,
+    best: IntArray,
+    final_z: FloatArray,
+) -> Arbitration:
     chosen = best >= 0
     final_z = np.where(chosen, final_z, np.nan)
     with np.errstate(invalid="ignore"):
@@ -142,7 +181,7 @@ def arbitrate(
     return Arbitration(
         net_bps=net,
         reserve_bps=reserve,
-        best=best.astype(np.int64),
+        best=best,
         alpha_final_bps=final_z * _take(sigma_horizon_bps, best),
         z=final_z,
         clears_reserve=clears,

@@ -172,7 +172,11 @@ def _budget(reading: MonitorReading, facts: ChecklistFacts, parameters: MonitorP
             ),
             value=reading.fill_rate,
             threshold=parameters.fill_rate_min,
-            detail=f"{reading.parents} parents filled whole in time, {reading.fill_quantity_share:.4f} of the quantity",
+            detail=(
+                f"{reading.parents} parents, on average {reading.fill_quantity_share:.4f} of the quantity in time"
+                if reading.parents
+                else "no parents yet"
+            ),
         ),
         ChecklistItem(
             code="latency_p99",

@@ -7,6 +7,7 @@ fitted anew.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 
 import numpy as np
@@ -21,7 +22,6 @@ from walstreet.domain.conformal_mean import (
 )
 from walstreet.domain.conformal_parameters import ConformalParameters
 from walstreet.domain.conformal_state import (
-    INTERVALS,
     SIGMA_ABS_MAX,
     ConformalState,
     HorizonState,
@@ -63,9 +63,10 @@ def learn(
     horizon.last_ts_ns, horizon.last_now_ns = ts_ns, now_ns
     # Written so that NaN is never compared, which some NumPy versions warn about.
     sound = np.isfinite(scores) & np.isfinite(outcomes)
-    scores, outcomes = scores[sound], outcomes[sound]
+    if np.count_nonzero(sound) < len(sound):
+        scores, outcomes = scores[sound], outcomes[sound]
     inside = np.abs(scores) <= SIGMA_ABS_MAX
-    if not inside.all():
+    if np.count_nonzero(inside) < len(inside):
         scores, outcomes = scores[inside], outcomes[inside]
     if not len(scores):
         return
@@ -82,6 +83,39 @@ def learn(
     horizon.learned += 1
     if horizon.calibrated:
         horizon.in_force.append((now_ns, _intervals(horizon)))
+
+
+def seed(
+    state: ConformalState,
+    *,
+    horizon_minutes: int,
+    scores: FloatArray,
+    outcomes: FloatArray,
+    parameters: ConformalParameters,
+) -> None:
+    """Start a horizon with (T, N) matured cross-sections of earlier sessions, oldest first.
+
+    Nothing is judged by them: no interval was in force when they were predicted. What is learned holds at once.
+
+    Raises:
+        ValueError: The arrays do not fit each other, or the horizon has learned something already.
+    """
+    horizon = _horizon(state, horizon_minutes, parameters)
+    if scores.ndim != 2 or scores.shape != outcomes.shape or horizon.learned:
+        raise ValueError(
+            f"conformal seed, {horizon_minutes} minutes: scores are {scores.shape} and outcomes {outcomes.shape}, with "
+            f"{horizon.learned} cross-sections learned; both must be (T, N) and come first"
+        )
+    stride = parameters.stride(horizon_minutes)
+    for row in range(max(0, len(scores) - horizon.ring.capacity * stride), len(scores), stride):
+        sound = np.isfinite(scores[row]) & np.isfinite(outcomes[row]) & (np.abs(scores[row]) <= SIGMA_ABS_MAX)
+        if sound.any():
+            known, realised = scores[row][sound], np.clip(outcomes[row][sound], -SIGMA_ABS_MAX, SIGMA_ABS_MAX)
+            horizon.ring.push(known, realised, residuals(known, realised))
+            horizon.learned += stride
+    if _refit_due(horizon, parameters):
+        _refit(horizon, parameters)
+        horizon.in_force.append((0, _intervals(horizon)))
 
 
 def _horizon(state: ConformalState, minutes: int, parameters: ConformalParameters) -> HorizonState:
@@ -119,38 +153,34 @@ def _judge(horizon: HorizonState, ts_ns: int, residual: FloatArray, parameters: 
         held.popleft()
     if not held or held[0][0] > ts_ns:
         return
-    count, ascending = len(residual), np.sort(residual).tolist()
+    count, ascending = len(residual), sorted(residual.tolist())
     rate = parameters.adaptation_rate
     if parameters.adaptation == "overlap":
         rate /= parameters.overlap(horizon.horizon_minutes)
     horizon.judged += count
     wanted = (parameters.miss_each_side, parameters.interval_miss_each_side)
-    for interval in range(INTERVALS):
-        lower, upper = held[0][1][interval]
-        for side, missed in enumerate((bisect_left(ascending, lower), count - bisect_right(ascending, upper))):
-            horizon.missed[interval][side] += missed
-            horizon.levels[interval][side] += rate * (count * wanted[interval] - missed)
+    for (lower, upper), aim, missed, levels in zip(held[0][1], wanted, horizon.missed, horizon.levels, strict=True):
+        below, above = bisect_left(ascending, lower), count - bisect_right(ascending, upper)
+        missed[0] += below
+        missed[1] += above
+        levels[0] += rate * (count * aim - below)
+        levels[1] += rate * (count * aim - above)
 
 
 def _intervals(horizon: HorizonState) -> tuple[Interval, ...]:
-    return tuple(
-        (_lower_end(horizon.ordered, lower), _upper_end(horizon.ordered, upper)) for lower, upper in horizon.levels
-    )
+    return tuple([_interval(horizon.ordered, lower, upper) for lower, upper in horizon.levels])
 
 
-def _upper_end(ordered: FloatArray, miss: float) -> float:
-    rank = conformal_rank(len(ordered), miss)
-    if rank > len(ordered):
-        return float("inf")
-    return float(ordered[rank - 1]) if rank >= 1 else float("-inf")
+def _interval(ordered: FloatArray, lower: float, upper: float) -> Interval:
+    """Return the residual with the rank of either miss rate; the lower one is counted from the largest residual.
 
-
-def _lower_end(ordered: FloatArray, miss: float) -> float:
-    """Return the mirror image of ``_upper_end``: the same rank counted from the largest residual."""
-    rank = conformal_rank(len(ordered), miss)
-    if rank > len(ordered):
-        return float("-inf")
-    return float(ordered[-rank]) if rank >= 1 else float("inf")
+    A rank beyond the residuals leaves its side open, one below the first leaves nothing inside.
+    """
+    count = len(ordered)
+    down, up = conformal_rank(count, lower), conformal_rank(count, upper)
+    low = ordered.item(count - down) if 1 <= down <= count else (-math.inf if down > count else math.inf)
+    high = ordered.item(up - 1) if 1 <= up <= count else (math.inf if up > count else -math.inf)
+    return low, high
 
 
 def _refit_due(horizon: HorizonState, parameters: ConformalParameters) -> bool:

@@ -203,7 +203,8 @@ def _replicate_sums(values: FloatArray, plan: BlockPlan) -> FloatArray:
     """Return (B,) sums of ``values`` (T,) over the drawn blocks."""
     prefix = np.concatenate((np.zeros(1), np.cumsum(values)))
     block = prefix[plan.length :] - prefix[: -plan.length]
-    drawn = np.take(block, plan.starts)
+    # Every start is inside (block_plan), and without the check for it the gathering takes half the time.
+    drawn = np.take(block, plan.starts, mode="clip")
     while len(drawn) > 1:
         half = len(drawn) // 2
         folded = drawn[:half] + drawn[half : 2 * half]

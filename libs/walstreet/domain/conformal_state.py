@@ -30,6 +30,9 @@ Interval = tuple[float, float]
 UNBOUNDED: Interval = (-math.inf, math.inf)
 
 
+_NOTHING: FloatArray = np.zeros(0)
+
+
 @dataclass(slots=True)
 class ResidualRing:
     """The last matured cross-sections of one horizon, pooled over symbols."""
@@ -70,7 +73,7 @@ class ResidualRing:
             self._widen(count)
         row = self.stored % self.capacity
         kept_scores, kept_outcomes, before = self.scores[row], self.outcomes[row], self.counts[row]
-        expired = residuals(kept_scores[:before], kept_outcomes[:before])
+        expired = residuals(kept_scores[:before], kept_outcomes[:before]) if before else _NOTHING
         if count < before:
             kept_scores[count:], kept_outcomes[count:] = np.nan, np.nan
         kept_scores[:count], kept_outcomes[:count] = scores, outcomes
@@ -78,7 +81,7 @@ class ResidualRing:
         self.products[row] = math.fsum((scores * outcomes).tolist())
         self.squares[row] = math.fsum((scores * scores).tolist())
         self.residual_sums[row] = math.fsum(residual.tolist())
-        self.largest[row] = np.abs(scores).max()
+        self.largest[row] = np.maximum.reduce(np.abs(scores))
         self.stored += 1
         self.pairs += count - before
         return expired

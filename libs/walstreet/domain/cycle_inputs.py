@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from walstreet.domain import freshness
+from walstreet.domain import book_memory, cost_learning, freshness
 from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.arbiter_state import ArbiterState, Signal
 from walstreet.domain.barrier_exits import BarrierMemory
 from walstreet.domain.blend import BlendedAlpha
 from walstreet.domain.calibrate import BarrierModel
 from walstreet.domain.conformal_state import ConformalState
+from walstreet.domain.horizon_learning import HorizonLearning
 from walstreet.domain.learning import last_return_bps
+from walstreet.domain.netting import NettingMemory
+from walstreet.domain.rebalance import sweep_due
 from walstreet.domain.session_rules import SessionWindow, session_window
 from walstreet.domain.units import (
     BoolArray,
@@ -33,13 +36,34 @@ from walstreet.domain.units import (
 from walstreet_events import (
     PRICE_SCALE,
     BarFlag,
+    Decision,
     FeatureBlock,
     FloatBlock,
     InstrumentRef,
     IntBlock,
     Mode,
     PredictionBlock,
+    derive_id,
+    tag_of,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookFacts:
+    """What earlier cycles and fills say about the book, (N,) unless noted."""
+
+    correlation: FloatArray
+    """(N, N) of 5-minute returns, shrunk; NaN where a pair is not known."""
+    regime_switch: BoolArray
+    """Whether the volatility regime changed with this bar."""
+    turbulent: BoolArray
+    """Whether a symbol is in the turbulent regime."""
+    netting: NettingMemory
+    """Orders of the last half minute and directions of the last openings; read only."""
+    sweep: bool
+    """This cycle is the session's safety sweep."""
+    cost_correction_bps: FloatArray
+    """What fills have taught about the cost of a round trip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +110,17 @@ class CycleInputs:
     exits: Mapping[str, BarrierMemory]
     last_return_bps: FloatArray
     """(N,) of the last finished bar."""
+    imbalance: FloatArray
+    """(N,) order-flow imbalance of that bar in [-1, 1]; NaN where it is not known."""
+    session_fraction: float
+    """Share of the session that has passed; NaN without one."""
+    decision_id: str
+    """Key of every random number of this cycle."""
+    choices: HorizonLearning
+    """What the learning choices of a horizon know; read only."""
     conformal: ConformalState
     """What the conformal gate has learned; read only."""
+    book: BookFacts
 
 
 class _Market:
@@ -210,6 +243,47 @@ def _padded(values: FloatArray, shape: tuple[int, int]) -> FloatArray:
     return out
 
 
+def _book_facts(state: ArbiterState, symbols: tuple[str, ...], now_ns: int, parameters: ArbiterParameters) -> BookFacts:
+    return BookFacts(
+        correlation=book_memory.correlation_of(state.book, symbols),
+        regime_switch=book_memory.switched_of(state.book, symbols),
+        turbulent=book_memory.turbulent_of(state.book, symbols),
+        netting=state.book.netting,
+        sweep=_sweep(state, now_ns, parameters),
+        cost_correction_bps=cost_learning.correction_bps(state.book.slippage, symbols, parameters.learning.slippage),
+    )
+
+
+def _imbalance(block: FeatureBlock | None, count: int) -> FloatArray:
+    """Return the one feature that is kept of a block, see ``ArbiterCore``; NaN for symbols beyond it."""
+    out = np.full(count, np.nan)
+    if block is not None and block.values.shape[1:] == (1,):
+        out[: len(block.symbols)] = block.values.array()[:, 0]
+    return out
+
+
+def _session_fraction(state: ArbiterState, now_ns: int) -> float:
+    if state.session is None:
+        return float("nan")
+    length = state.session.close_ns - state.session.open_ns
+    return min(max((now_ns - state.session.open_ns) / length, 0.0), 1.0)
+
+
+def _sweep(state: ArbiterState, now_ns: int, parameters: ArbiterParameters) -> bool:
+    window = _window(state, now_ns, parameters)
+    return (
+        window is not None
+        and state.session is not None
+        and sweep_due(
+            now_ns=now_ns,
+            close_ns=state.session.close_ns,
+            swept_close_ns=state.book.swept_close_ns,
+            window=window,
+            parameters=parameters.rebalance,
+        )
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Learned:
     """What the signals of the cycle say, NaN everywhere if the block is not known."""
@@ -303,7 +377,12 @@ def build_inputs(
         barrier_models=tuple(barrier_models),
         exits=state.exits,
         last_return_bps=learned.last_return_bps,
+        imbalance=_imbalance(block, count),
+        session_fraction=_session_fraction(state, now_ns),
+        decision_id=derive_id(predictions.id, tag_of(Decision), 0),
+        choices=state.choices,
         conformal=state.learning.conformal,
+        book=_book_facts(state, symbols, now_ns, parameters),
         hold_until_ns=until,
         signal_horizon_minutes=signal_horizon,
         signal_overnight=overnight,

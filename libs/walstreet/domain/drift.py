@@ -9,11 +9,20 @@ against, and the other checks decide on the release. A quarantined model's predi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from walstreet.domain.check_result import CheckResult
 from walstreet.domain.drift_evaluate import Evaluation, Reading, evaluate
-from walstreet.domain.drift_memory import DriftBank, DriftHealth, Matured, drift_health, learn
+from walstreet.domain.drift_memory import (
+    DriftBank,
+    DriftHealth,
+    Matured,
+    MaturedModels,
+    drift_health,
+    learn,
+    learn_models,
+)
 from walstreet.domain.drift_parameters import TRANSITIONS, Check, DriftParameters, HealthStatus
 from walstreet.domain.page_hinkley import BlockStandardiser, PageHinkley
 
@@ -27,13 +36,16 @@ __all__ = [
     "Evaluation",
     "HealthStatus",
     "Matured",
+    "MaturedModels",
     "Reading",
     "StatusChange",
     "advance",
     "drift_health",
     "evaluate",
     "learn",
+    "learn_models",
     "observe",
+    "observe_models",
 ]
 
 
@@ -99,3 +111,19 @@ def observe(
         return None, None
     evaluation = evaluate(health, parameters, input_shift=input_shift)
     return evaluation, advance(health, evaluation, parameters)
+
+
+def observe_models(
+    healths: Sequence[DriftHealth], matured: MaturedModels, parameters: DriftParameters
+) -> list[StatusChange]:
+    """Do the whole step of one matured time for (M,) models of one horizon; return the moves, in their order.
+
+    The same as ``observe`` for each of them.
+    """
+    due = learn_models(healths, matured, parameters)
+    moves = [
+        advance(health, evaluate(health, parameters), parameters)
+        for health, evaluated in zip(healths, due, strict=True)
+        if evaluated
+    ]
+    return [move for move in moves if move is not None]

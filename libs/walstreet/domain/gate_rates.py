@@ -1,8 +1,11 @@
 """Owns how often each gate of the pipeline lets a symbol through, read from the verdicts of a decision.
 
 The pipeline asks its gates in a fixed order and a symbol's verdict is the first that stopped it, so a verdict says of
-every gate before it *passed*, of its own *stopped*, and nothing of those after it. Verdicts that more than one step can
-give, or that come from the state of the whole book, count nowhere.
+every gate before it *passed*, of its own *stopped*, and nothing of those after it. ``edge`` stands before
+``conformal``, because the pipeline gives ``no_alpha`` first: the conformal gate is judged by the symbols that have an
+edge. Verdicts that more than one step can give, or that come from the state of the whole book, count nowhere. Neither
+does ``hold``: on a held symbol it replaces the verdict of ``edge``, ``conformal`` or ``reserve`` and does not say which
+of them it was, and the rebalancing trigger gives it too.
 """
 
 from __future__ import annotations
@@ -16,17 +19,28 @@ from walstreet_events import Verdict
 GATES: tuple[tuple[str, tuple[Verdict, ...]], ...] = (
     ("fresh", (Verdict.STALE_QUOTE, Verdict.STALE_BAR)),
     ("prediction", (Verdict.NO_PRED,)),
+    ("edge", (Verdict.NO_ALPHA,)),
     ("conformal", (Verdict.CONF_BLOCK,)),
-    ("edge", (Verdict.NO_ALPHA, Verdict.HOLD)),
     ("reserve", (Verdict.BELOW_THETA,)),
     ("barrier", (Verdict.PEAK_RISK, Verdict.VALLEY_RISK, Verdict.VALLEY_BOUNCE_PREF, Verdict.PEAK_FADE_PREF)),
-    ("risk", (Verdict.RISK_NAME, Verdict.RISK_SECTOR, Verdict.RISK_NET, Verdict.RISK_GROSS)),
+    (
+        "risk",
+        (
+            Verdict.RISK_NAME,
+            Verdict.RISK_SECTOR,
+            Verdict.RISK_NET,
+            Verdict.RISK_GROSS,
+            Verdict.RISK_CLUSTER,
+            Verdict.RISK_VOLATILITY,
+        ),
+    ),
     ("band", (Verdict.IN_BAND,)),
     ("netting", (Verdict.CHURN, Verdict.HYSTERESIS)),
     ("minimum", (Verdict.BELOW_MIN,)),
 )
 """Gates in the order of the pipeline, each with the verdicts by which it stops a symbol."""
 UNCOUNTED: tuple[Verdict, ...] = (
+    Verdict.HOLD,
     Verdict.NO_REF,
     Verdict.PENDING_ORDER,
     Verdict.NO_ENTRY_WINDOW,

@@ -20,6 +20,7 @@ from walstreet.domain.observations import (
     AccountObserved,
     BrokerBarObserved,
     CommissionObserved,
+    DecisionTimed,
     ExecutionObserved,
     FeedObserved,
     HaltObserved,
@@ -143,8 +144,9 @@ class GatewayCore:
                 | OrderErrorObserved()
                 | AccountObserved()
                 | SnapshotObserved()
+                | DecisionTimed()
             ):
-                pass  # Orders and account belong to execution, which has its own connection.
+                pass  # Orders and account belong to execution, decisions to the arbiter.
             case _:
                 assert_never(observation)
         return outputs

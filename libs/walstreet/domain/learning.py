@@ -2,7 +2,7 @@
 
 A cycle's forecasts are remembered with the close they were made at. When a bar ends a horizon, the arbiter records an
 ``OutcomeBlock``, and only that recorded fact teaches: conformal sets, model weights and drift. Every matured forecast
-counts, traded or not, the warm-up's included.
+counts, traded or not; those of the warm-up only where ``warmup_teaches`` says so.
 
 Horizons below one day are matured by the clock, within one session: over a night they have no outcome. Horizons from
 one day on are counted in cycles, 390 of them a day.
@@ -18,7 +18,7 @@ import numpy as np
 from walstreet.domain import conformal_learn, drift, standardise, zoo_weights
 from walstreet.domain.conformal_state import ConformalState
 from walstreet.domain.drift import StatusChange
-from walstreet.domain.drift_memory import DriftBank, Matured
+from walstreet.domain.drift_memory import DriftBank, MaturedModels
 from walstreet.domain.learning_parameters import LearningParameters
 from walstreet.domain.signals import CycleSignals
 from walstreet.domain.standardise import StandardiserState
@@ -112,8 +112,10 @@ def remember(
     """Keep a cycle until its horizons have passed, and let its scores become part of the past.
 
     A cycle that is not newer than the last one (a bar that was repaired late) is not kept: its place in time has been
-    passed over, and without signals nothing is traded on it.
+    passed over, and without signals nothing is traded on it. Nor is a cycle of the warm-up, unless it is to teach.
     """
+    if predictions.warmup and not parameters.warmup_teaches:
+        return
     if block.ts_ns <= state.last_ts_ns:
         state.late += 1
         return
@@ -190,16 +192,18 @@ def _due(state: LearningState, now: PastCycle, minutes: int) -> PastCycle | None
     return state.past.get(found) if found is not None else None
 
 
-def _columns(past: PastCycle, symbols: tuple[str, ...]) -> IntArray:
-    """Return for each symbol its column in ``past``, -1 where it was not there."""
+def _columns(past: PastCycle, symbols: tuple[str, ...]) -> IntArray | None:
+    """Return for each symbol its column in ``past``, -1 where it was not there; None if all stand where they did."""
     if past.symbols == symbols:
-        return np.arange(len(symbols), dtype=np.int64)
+        return None
     where = {symbol: column for column, symbol in enumerate(past.symbols)}
     return np.array([where.get(symbol, -1) for symbol in symbols], dtype=np.int64)
 
 
-def _aligned(values: FloatArray, columns: IntArray) -> FloatArray:
+def _aligned(values: FloatArray, columns: IntArray | None) -> FloatArray:
     """Return ``values`` with their last axis in another order of symbols, NaN for unknown ones."""
+    if columns is None:
+        return values
     return np.where(columns >= 0, values[..., np.maximum(columns, 0)], np.nan)
 
 
@@ -230,14 +234,14 @@ def learn(state: LearningState, outcome: OutcomeBlock, parameters: LearningParam
     returns, sigmas = outcome.return_bps.array(), outcome.sigma_bps.array()
     if returns.shape != (len(outcome.horizons_minutes), count) or sigmas.shape != returns.shape:
         raise ValueError(f"outcome block {outcome.id}: its arrays do not fit its {count} symbols and its horizons")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = returns / sigmas
+    realised = np.where(np.isfinite(ratio), ratio, np.nan)
     for row, (minutes, name) in enumerate(zip(outcome.horizons_minutes, outcome.predictions, strict=True)):
         past = state.past.get(name)
         if past is None:
             continue
         columns = _columns(past, outcome.symbols)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            realised = returns[row] / sigmas[row]
-        realised = np.where(np.isfinite(realised), realised, np.nan)
         conformal_learn.learn(
             state.conformal,
             horizon_minutes=minutes,
@@ -245,11 +249,11 @@ def learn(state: LearningState, outcome: OutcomeBlock, parameters: LearningParam
             # The gate of the cycle that recorded this outcome had been asked before it was known.
             now_ns=outcome.ts_ns + 1,
             scores=_aligned(past.signals.score(minutes), columns),
-            outcomes=realised,
+            outcomes=realised[row],
             parameters=parameters.conformal,
         )
         cross_section = _CrossSection(
-            minutes=minutes, columns=columns, return_bps=returns[row], sigma_bps=sigmas[row], realised=realised
+            minutes=minutes, columns=columns, return_bps=returns[row], sigma_bps=sigmas[row], realised=realised[row]
         )
         _learn_models(state, past, cross_section, parameters)
 
@@ -259,8 +263,8 @@ class _CrossSection:
     """One horizon's outcome, (N,) each."""
 
     minutes: int
-    columns: IntArray
-    """Column of each symbol in the past cycle."""
+    columns: IntArray | None
+    """Column of each symbol in the past cycle; None if all stand where they did."""
     return_bps: FloatArray
     sigma_bps: FloatArray
     realised: FloatArray
@@ -272,17 +276,18 @@ def _learn_models(
 ) -> None:
     minutes, columns = outcome.minutes, outcome.columns
     signals = past.signals
-    members = signals.members(minutes)
-    if not members.size:
+    members = signals.span(minutes)
+    models = signals.models[members]
+    if not models:
         return
-    cost = np.full(len(columns), np.nan)
+    cost = np.full(len(outcome.return_bps), np.nan)
     if past.cost_bps is not None:
-        cost = _aligned(past.cost_bps[int(np.flatnonzero(signals.horizons_minutes == minutes)[0])], columns)
+        cost = _aligned(past.cost_bps[signals.row(minutes)], columns)
         # Weights are judged by what survives the cost, and a warm-up has none: it teaches them nothing.
         zoo_weights.learn(
             state.weights,
             minutes,
-            models=[signals.models[member] for member in members],
+            models=models,
             scores=_aligned(signals.standardised[members], columns),
             alphas_bps=_aligned(signals.alpha_bps[members], columns),
             outcomes=outcome.realised,
@@ -291,22 +296,19 @@ def _learn_models(
             ts_ns=past.ts_ns,
             parameters=parameters.weights,
         )
-    for member in members:
-        health = state.drift.of(signals.models[member], minutes, parameters.drift)
-        _, change = drift.observe(
-            health,
-            Matured(
-                ts_ns=past.ts_ns,
-                score=_aligned(signals.forecast[member], columns),
-                slope=1.0,
-                return_bps=outcome.return_bps,
-                sigma_bps=outcome.sigma_bps,
-                cost_bps=cost,
-            ),
-            parameters.drift,
-        )
-        if change is not None and len(state.changes) < CHANGES_WAITING_MAX:
-            state.changes.append(change)
+    changes = drift.observe_models(
+        [state.drift.of(model, minutes, parameters.drift) for model in models],
+        MaturedModels(
+            ts_ns=past.ts_ns,
+            scores=_aligned(signals.forecast[members], columns),
+            slopes=np.ones(len(models)),
+            return_bps=outcome.return_bps,
+            sigma_bps=outcome.sigma_bps,
+            cost_bps=cost,
+        ),
+        parameters.drift,
+    )
+    state.changes += changes[: max(0, CHANGES_WAITING_MAX - len(state.changes))]
 
 
 def drift_events(state: LearningState, cause: EventId, ts_ns: int) -> list[DriftChange]:

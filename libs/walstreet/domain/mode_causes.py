@@ -20,7 +20,17 @@ from walstreet import kernels
 from walstreet.domain.bounds import require_between
 from walstreet.domain.mode import Cause
 from walstreet.domain.units import FloatArray, IntArray, shares
-from walstreet_events import NANOS_PER_SECOND, PRICE_SCALE, Mode
+from walstreet_events import (
+    NANOS_PER_SECOND,
+    PRICE_SCALE,
+    Decision,
+    EventId,
+    Mode,
+    ModeRequest,
+    Service,
+    derive_id,
+    tag_of,
+)
 
 TOPIC_LATENCY = "latency"
 """Topic of the mode request that carries a late decision."""
@@ -168,6 +178,40 @@ def note_exception(memory: FaultMemory, ts_ns: int) -> None:
     memory.exceptions_ns.append(ts_ns)
     memory.exceptions_ns.sort()
     del memory.exceptions_ns[:-EXCEPTIONS_MAX]
+
+
+def latency_request(decision: Decision, latency_ms: float) -> ModeRequest:
+    """Return the fact that a decision took ``latency_ms`` from its bar's end; journaled, so that replay agrees."""
+    return ModeRequest(
+        id=derive_id(decision.id, f"{tag_of(ModeRequest)}:{TOPIC_LATENCY}", 0),
+        cause=decision.id,
+        ts_ns=decision.ts_ns,
+        service=Service.ARBITER.value,
+        mode=SEVERITIES[LATENCY],
+        reason=f"{latency_ms:.3f}",
+        topic=TOPIC_LATENCY,
+    )
+
+
+def latency_of(request: ModeRequest) -> float:
+    """Return the latency that such a request carries, in milliseconds; infinite if it names none."""
+    try:
+        return float(request.reason)
+    except ValueError:
+        return float("inf")
+
+
+def exception_request(cause: EventId, service: Service, reason: str, ts_ns: int) -> ModeRequest:
+    """Return the fact that ``service`` could not handle something."""
+    return ModeRequest(
+        id=derive_id(cause, f"{tag_of(ModeRequest)}:{TOPIC_EXCEPTION}:{service.value}", 0),
+        cause=cause,
+        ts_ns=ts_ns,
+        service=service.value,
+        mode=SEVERITIES[EXCEPTIONS],
+        reason=reason,
+        topic=TOPIC_EXCEPTION,
+    )
 
 
 def note_chain(memory: FaultMemory, *, broken: bool) -> None:

@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from walstreet_events import Decision
+
 # --------------------------------------------------------------------------------------- broker: values
 
 
@@ -269,6 +271,14 @@ class InstrumentsObserved(msgspec.Struct, frozen=True, kw_only=True):
     average_daily_volume_micro: dict[str, int]
 
 
+class DecisionTimed(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a decision of our own took from its bar's end, by the clock that the bars follow."""
+
+    ts_ns: int
+    decision: Decision
+    latency_ms: float
+
+
 Observation: TypeAlias = (
     QuoteObserved
     | TradeObserved
@@ -286,5 +296,6 @@ Observation: TypeAlias = (
     | SnapshotObserved
     | HistoryObserved
     | InstrumentsObserved
+    | DecisionTimed
 )
 """Facts from outside the log; a core turns them into events, whose journaled form is the truth."""

@@ -18,10 +18,55 @@ from walstreet.domain.calibrate import ModelCalibration, alpha_bps, horizon_sigm
 from walstreet.domain.drift_memory import DriftBank
 from walstreet.domain.learning_parameters import GateSwitches, LearningParameters
 from walstreet.domain.standardise import StandardiserState, standardised
-from walstreet.domain.units import FloatArray, IntArray
+from walstreet.domain.units import BoolArray, FloatArray, IntArray
 from walstreet.domain.zoo_state import ZooState
 from walstreet.domain.zoo_weights import weights
 from walstreet_events import FeatureBlock, PredictionBlock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ZooRows:
+    """Every calibrated model in the order of the signals' rows; R rows, H horizons. It holds for a core's life."""
+
+    horizons: tuple[int, ...]
+    """(H,) minutes, ascending."""
+    places: dict[tuple[str, int], int]
+    """Row of each model and horizon."""
+    keys: tuple[str, ...]
+    """(R,) model and horizon of each row, in one word."""
+    models: tuple[str, ...]
+    spans: tuple[slice, ...]
+    """(H,) rows of each horizon, which stand together."""
+    horizon_rows: IntArray
+    """(R,) place of each row's horizon."""
+    slope: FloatArray
+    """(R, 1), NaN for one that is not positive and gives no forecast."""
+    score_slope: FloatArray
+    """(R, 1) slope on the standardised score, NaN where it is not known."""
+    oof: FloatArray
+    """(R,) out-of-fold weights."""
+
+    @classmethod
+    def create(cls, calibrations: Sequence[ModelCalibration]) -> ZooRows:
+        """Return the rows of ``calibrations``, one for every model and horizon."""
+        items = sorted(calibrations, key=lambda item: item.horizon_minutes)
+        minutes = [item.horizon_minutes for item in items]
+        horizons = tuple(sorted(dict.fromkeys(minutes)))
+        slope = np.array([item.slope if item.slope > 0.0 else np.nan for item in items])
+        sigma = np.array([item.score_sigma if item.score_sigma > 0.0 else np.nan for item in items])
+        return cls(
+            horizons=horizons,
+            places={(item.model, item.horizon_minutes): row for row, item in enumerate(items)},
+            keys=tuple(f"{item.model}@{item.horizon_minutes}" for item in items),
+            models=tuple(item.model for item in items),
+            spans=tuple(
+                slice(minutes.index(horizon), minutes.index(horizon) + minutes.count(horizon)) for horizon in horizons
+            ),
+            horizon_rows=np.array([horizons.index(horizon) for horizon in minutes], dtype=np.int64),
+            slope=slope.reshape(-1, 1),
+            score_slope=(slope * sigma).reshape(-1, 1),
+            oof=np.array([item.weight for item in items]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +75,7 @@ class CycleSignals:
 
     symbols: tuple[str, ...]
     horizons_minutes: IntArray
-    keys: tuple[str, ...]
-    """(R,) model and horizon of each row, in one word."""
-    models: tuple[str, ...]
-    row_minutes: IntArray
-    """(R,)."""
+    zoo: ZooRows
     raw: FloatArray
     """(R, N) values of the models."""
     standardised: FloatArray
@@ -48,24 +89,40 @@ class CycleSignals:
     sigma_horizon_bps: FloatArray
     """(H, N)."""
     blended: BlendedAlpha
+    scores: FloatArray
+    """(H, N) blended forecasts of r/sigma."""
 
-    def members(self, minutes: int) -> IntArray:
-        """Return the rows of one horizon."""
-        return np.flatnonzero(self.row_minutes == minutes).astype(np.int64)
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return (R,) model and horizon of each row, in one word."""
+        return self.zoo.keys
 
-    def _row(self, minutes: int) -> int:
-        return int(np.flatnonzero(self.horizons_minutes == minutes)[0])
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Return (R,) model of each row."""
+        return self.zoo.models
+
+    def span(self, minutes: int) -> slice:
+        """Return the rows of one horizon, which stand together."""
+        return self.zoo.spans[self.row(minutes)]
+
+    def row(self, minutes: int) -> int:
+        """Return the place of one horizon.
+
+        Raises:
+            ValueError: No model has this horizon.
+        """
+        return self.zoo.horizons.index(minutes)
 
     def sigma_bps(self, minutes: int) -> FloatArray:
         """Return (N,) volatility over one horizon."""
-        row: FloatArray = self.sigma_horizon_bps[self._row(minutes)]
-        return row
+        found: FloatArray = self.sigma_horizon_bps[self.row(minutes)]
+        return found
 
     def score(self, minutes: int) -> FloatArray:
         """Return (N,) blended forecast of r/sigma of one horizon."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = self.blended.blended_bps[self._row(minutes)] / self.sigma_bps(minutes)
-        return np.where(np.isfinite(ratio), ratio, np.nan)
+        found: FloatArray = self.scores[self.row(minutes)]
+        return found
 
     def canonical(self) -> tuple[object, ...]:
         """Return the content for a digest."""
@@ -78,7 +135,7 @@ class CycleSignals:
 class SignalSources:
     """What turns values into forecasts and forecasts into one alpha."""
 
-    calibrations: Sequence[ModelCalibration]
+    zoo: ZooRows
     standardiser: StandardiserState
     weights: ZooState
     drift: DriftBank
@@ -94,37 +151,28 @@ def cycle_signals(
     values = aligned_scores(predictions, symbols)
     sigma = horizon_sigma_bps(block.sigma_5m_bps.array(), horizons_minutes)
     # Every calibrated model has its row in every cycle, so that one that fails for a while keeps its past.
-    items = sorted(sources.calibrations, key=lambda item: item.horizon_minutes)
-    keys = tuple(f"{item.model}@{item.horizon_minutes}" for item in items)
-    minutes_of_row = np.array([item.horizon_minutes for item in items], dtype=np.int64)
-    horizon_rows = np.searchsorted(horizons_minutes, minutes_of_row)
-    answered = {key: index for index, key in answers_of(predictions)}
-    raw = np.full((len(items), len(symbols)), np.nan)
-    for position, item in enumerate(items):
-        if (item.model, item.horizon_minutes) in answered:
-            raw[position] = values[answered[item.model, item.horizon_minutes]]
+    zoo = sources.zoo
+    raw = np.full((len(zoo.keys), len(symbols)), np.nan)
+    for index, key in answers_of(predictions):
+        place = zoo.places.get(key)
+        if place is not None:
+            raw[place] = values[index]
     score = standardised(
-        sources.standardiser, raw, models=keys, symbols=symbols, parameters=sources.parameters.standardiser
+        sources.standardiser, raw, models=zoo.keys, symbols=symbols, parameters=sources.parameters.standardiser
     )
-    forecast = _forecasts(raw, score, items, standardise=sources.parameters.standardise)
-    alphas = np.ascontiguousarray(alpha_bps(forecast, np.ones(len(items)), sigma[horizon_rows]))
-    shape = (len(horizons_minutes), len(symbols))
-    plain, blended, present = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape)
-    weight = np.zeros(len(items))
-    for row, minutes in enumerate(horizons_minutes.tolist()):
-        members = np.flatnonzero(horizon_rows == row)
-        if not members.size:
-            continue
-        weight[members] = _weights([items[member] for member in members], alphas[members], minutes, sources)
-        group = np.ascontiguousarray(alphas[members])
-        blended[row], present[row] = kernels.blend(group, np.ascontiguousarray(weight[members]))
-        plain[row], _ = kernels.blend(group, np.ones(members.size))
+    forecast = zoo.slope * raw
+    if sources.parameters.standardise:
+        by_score = zoo.score_slope * score
+        forecast = np.where(np.isfinite(by_score), by_score, forecast)
+    alphas = alpha_bps(forecast, np.ones(len(forecast)), sigma[zoo.horizon_rows])
+    weight = _weights(alphas, sources)
+    plain, blended, present = kernels.calibrate_blend(forecast, zoo.horizon_rows, np.ones(len(forecast)), weight, sigma)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = blended / sigma
     return CycleSignals(
         symbols=symbols,
         horizons_minutes=horizons_minutes,
-        keys=keys,
-        models=tuple(item.model for item in items),
-        row_minutes=minutes_of_row,
+        zoo=zoo,
         raw=raw,
         standardised=score,
         forecast=forecast,
@@ -132,32 +180,26 @@ def cycle_signals(
         weight=weight,
         sigma_horizon_bps=sigma,
         blended=BlendedAlpha(raw_bps=plain, blended_bps=blended, weight_present=present),
+        scores=np.where(np.isfinite(ratio), ratio, np.nan),
     )
 
 
-def _forecasts(
-    raw: FloatArray, score: FloatArray, items: Sequence[ModelCalibration], *, standardise: bool
-) -> FloatArray:
-    """Return (R, N) forecasts of r/sigma_h; a slope that is not positive gives none."""
-    slope = np.array([item.slope if item.slope > 0.0 else np.nan for item in items]).reshape(-1, 1)
-    forecast: FloatArray = slope * raw
-    if not standardise or not items:
-        return forecast
-    sigma = np.array([item.score_sigma if item.score_sigma > 0.0 else np.nan for item in items]).reshape(-1, 1)
-    by_score = slope * sigma * score
-    return np.where(np.isfinite(by_score), by_score, forecast)
-
-
-def _weights(items: Sequence[ModelCalibration], alphas: FloatArray, minutes: int, sources: SignalSources) -> FloatArray:
-    """Return (M,) weights of one horizon's models over those that answered and are healthy."""
-    healthy = [not (sources.gates.drift and sources.drift.quarantined(item.model, minutes)) for item in items]
-    oof = np.array([item.weight for item in items])
-    found = weights(
-        sources.weights,
-        minutes,
-        models=[item.model for item in items],
-        oof_weights=oof,
-        present=np.array(healthy, dtype=np.bool_) & np.isfinite(alphas).any(axis=1),
-        parameters=sources.parameters.weights,
-    )
-    return np.ascontiguousarray(found)
+def _weights(alphas: FloatArray, sources: SignalSources) -> FloatArray:
+    """Return (R,) weights of every horizon's models over those that answered and are healthy."""
+    zoo, drift = sources.zoo, sources.drift
+    present: BoolArray = np.logical_or.reduce(np.isfinite(alphas), axis=1)
+    if sources.gates.drift:
+        for (model, minutes), row in zoo.places.items():
+            if drift.quarantined(model, minutes):
+                present[row] = False
+    found = np.zeros(len(alphas))
+    for minutes, rows in zip(zoo.horizons, zoo.spans, strict=True):
+        found[rows] = weights(
+            sources.weights,
+            minutes,
+            models=zoo.models[rows],
+            oof_weights=zoo.oof[rows],
+            present=present[rows],
+            parameters=sources.parameters.weights,
+        )
+    return found

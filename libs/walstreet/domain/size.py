@@ -23,7 +23,8 @@ from walstreet.domain.units import FloatArray
 class SizeParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How large a book is wanted."""
 
-    method: Literal["auto", "proportional", "vol_target"] = "auto"
+    method: Literal["auto", "proportional", "vol_target", "risk"] = "auto"
+    """``risk`` weighs by the correlation too, see ``risk_weights``."""
     gross_target: float = 0.5
     """Gross weight of the book that is wanted; ``limits.gross_max`` cuts a larger one."""
     z_max: float = 3.0

@@ -22,6 +22,7 @@ import numpy as np
 from walstreet.domain.bounds import require_between, require_ordered
 from walstreet.domain.units import DAY_NS, FloatArray, IntArray
 from walstreet.kernels.interface import VALUE_ABS_MAX
+from walstreet.kernels.matured import row_medians
 
 MAD_TO_SIGMA = 1.4826
 ROWS_MAX = 16_384
@@ -135,7 +136,7 @@ def standardised(
         scale = np.where(known, state.scale[taken], np.nan).reshape(raw.shape)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         ratio = np.where(scale > 0.0, (values - centre) / scale, 0.0)
-    clipped = np.clip(ratio, -parameters.clip, parameters.clip)
+    clipped = np.minimum(np.maximum(ratio, -parameters.clip), parameters.clip)
     return np.where(np.isnan(values) | np.isnan(centre), np.nan, clipped)
 
 
@@ -197,25 +198,10 @@ def refresh_interval(decisions: int, parameters: StandardiseParameters) -> int:
 def _refresh(state: StandardiserState, start: int, step: int, parameters: StandardiseParameters) -> None:
     """Recompute median and MAD of every ``step``-th row from ``start`` on."""
     used = min(state.decisions, state.ts_ns.size)
-    rows = state.history[start::step, :used]
-    if not rows.size:
-        return
-    ordered = np.sort(rows, axis=1)  # NaN comes last.
-    count = used - np.isnan(ordered).sum(axis=1)
-    median = _middle(ordered, count)
-    spread = _middle(np.sort(np.abs(ordered - median[:, None]), axis=1), count)
-    enough = count >= parameters.samples_min
-    state.centre[start::step] = np.where(enough, median, np.nan)
-    state.scale[start::step] = np.where(enough, MAD_TO_SIGMA * spread, np.nan)
-
-
-def _middle(ordered: FloatArray, count: IntArray) -> FloatArray:
-    """Return the median per row of the first ``count`` values of sorted rows; NaN of none."""
-    at = np.arange(len(ordered))
-    low = ordered[at, np.maximum(count - 1, 0) // 2]
-    high = ordered[at, np.minimum(count // 2, ordered.shape[1] - 1)]
-    middle: FloatArray = 0.5 * low + 0.5 * high
-    return np.where(count > 0, middle, np.nan)
+    found = row_medians(state.history, used=used, first_row=start, row_step=step)
+    enough = found.counts >= parameters.samples_min
+    state.centre[start::step] = np.where(enough, found.medians, np.nan)
+    state.scale[start::step] = np.where(enough, MAD_TO_SIGMA * found.spreads, np.nan)
 
 
 def _require_shape(raw: FloatArray, models: Sequence[str], symbols: Sequence[str]) -> None:

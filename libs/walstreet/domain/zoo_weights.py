@@ -31,11 +31,14 @@ from walstreet.domain.portable_math import power
 from walstreet.domain.units import HORIZONS_MINUTES, BoolArray, FloatArray
 from walstreet.domain.zoo_parameters import MODELS_MAX, WeightParameters, WeightSource
 from walstreet.domain.zoo_state import HorizonZoo, Sum, ZooState, by_name, horizon_zoo, normalised, turn_bucket
+from walstreet.kernels.matured import Contribution, contribution
 
 EDGE_MIN = 1e-9
 """An edge below this is rounding."""
 SCORE_ABS_MAX = 1e6
 """A larger score is no standardised score and counts as missing."""
+
+assert [row.name for row in Contribution] == [row.name for row in Sum]
 
 
 def learn(
@@ -132,13 +135,13 @@ def weights(
         wanted = np.ones(count)
     elif source == "oof":
         assert oof_weights is not None
-        if not np.all(np.isfinite(oof_weights) & (oof_weights >= 0.0)):
+        if np.count_nonzero((oof_weights >= 0.0) & (oof_weights < np.inf)) < count:
             raise ValueError(f"weights: out-of-fold weights {oof_weights.tolist()} must be finite and at least 0")
         wanted = oof_weights
     else:
         zoo = state.horizons[horizon_minutes]
         learned = zoo.solution if source == "ridge_ic" else zoo.shares
-        wanted = by_name(learned[:, None], zoo.models, tuple(models), 0.0)[:, 0]
+        wanted = by_name(learned, zoo.models, tuple(models), 0.0)
     return normalised(np.where(present, wanted, 0.0))
 
 
@@ -177,25 +180,14 @@ def _contribution(
     parameters: WeightParameters,
 ) -> tuple[FloatArray, FloatArray]:
     """Return what one decision time adds to the sums, symbols added in their order."""
-    clip = parameters.outcome_clip_sigma
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        valid = (np.abs(scores) <= SCORE_ABS_MAX) & np.isfinite(outcomes)
-        share = np.where(cost_bps >= 0.0, cost_bps, np.nan) / np.abs(alphas_bps)
-        surviving = 1.0 - np.minimum(share, 1.0)
-        priced = valid & np.isfinite(surviving) & np.isfinite(alphas_bps) & np.isfinite(cost_bps)
-        bounded = np.minimum(np.maximum(outcomes, -clip), clip)
-    score = np.where(valid, scores, 0.0)
-    outcome = np.where(valid, bounded, 0.0)
-    products = np.add.accumulate((score[:, None, :] * score[None, :, :]).transpose(2, 0, 1), axis=0)[-1]
-    per_model = np.empty((Sum.ANSWERED, *score.shape))
-    per_model[Sum.SCORE_OUTCOME] = score * outcome
-    per_model[Sum.OUTCOME_SQUARE] = outcome * outcome
-    per_model[Sum.SURVIVING] = np.where(priced, surviving, 0.0)
-    per_model[Sum.PRICED] = priced
-    sums = np.empty((len(Sum), len(scores)))
-    sums[: Sum.ANSWERED] = np.add.accumulate(per_model, axis=2)[:, :, -1]
-    sums[Sum.ANSWERED] = valid.any(axis=1)
-    return products, sums
+    return contribution(
+        np.ascontiguousarray(scores),
+        np.ascontiguousarray(alphas_bps),
+        np.ascontiguousarray(outcomes),
+        np.ascontiguousarray(cost_bps),
+        score_abs_max=SCORE_ABS_MAX,
+        outcome_abs_max=parameters.outcome_clip_sigma,
+    )
 
 
 def _solve(zoo: HorizonZoo, horizon_minutes: int, parameters: WeightParameters) -> None:

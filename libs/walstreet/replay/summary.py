@@ -1,4 +1,4 @@
-"""Owns the summary of a session from its TAPE: counts, verdicts, orders, P&L, hashes, latency per hop."""
+"""Owns the summary of a session from its TAPE: counts, verdicts, orders, P&L, hashes, latency, gates, checklist."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from walstreet.domain.gate_rates import GateRate
+from walstreet.domain.monitor_parameters import MonitorParameters
+from walstreet.replay.checklist_log import ChecklistLog
+from walstreet.replay.gate_series import GateSeries
+from walstreet.replay.watch import SessionWatch
 from walstreet.runtime.loop_ports import Message
 from walstreet_events import (
     AccountValues,
@@ -67,6 +72,7 @@ class Series:
     equity: list[float] = field(default_factory=list)
     gross: list[float] = field(default_factory=list)
     net: list[float] = field(default_factory=list)
+    gates: GateSeries = field(default_factory=GateSeries)
 
 
 @dataclass(slots=True)
@@ -103,6 +109,11 @@ class Summary:
     hashes: dict[str, str] = field(default_factory=dict)
     latency_ms: dict[str, dict[str, float]] = field(default_factory=dict)
     series: Series = field(default_factory=Series)
+    gates: dict[str, GateRate] = field(default_factory=dict)
+    """How often each gate let a symbol through, over the session."""
+    selective_gates: tuple[str, ...] = ()
+    """Those that are meant to select."""
+    checklist: ChecklistLog = field(default_factory=ChecklistLog)
 
     @property
     def equity_change(self) -> float | None:
@@ -115,9 +126,14 @@ class Summary:
 class Summarizer:
     """Folds a TAPE into a summary."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.summary = Summary()
+    def __init__(self, monitor: MonitorParameters | None = None) -> None:
+        """Start empty, with the windows and marks of monitoring."""
+        self._watch = SessionWatch(monitor)
+        self.summary = Summary(
+            series=Series(gates=self._watch.series),
+            selective_gates=self._watch.parameters.selective_gates,
+            checklist=self._watch.checklist,
+        )
         self._digests: dict[tuple[str, str], hashlib._Hash] = {}
         self._bar_wall: dict[int, int] = {}
         self._intent_bar: dict[str, int] = {}
@@ -138,10 +154,12 @@ class Summarizer:
             self._hash(message, event)
             self._count(event)
             self._latency(message, event)
+            self._watch.take(message, event)
 
     def finish(self) -> Summary:
-        """Return the summary."""
+        """Return the summary. Call it once, behind the last message."""
         summary = self.summary
+        summary.gates = self._watch.finish().gates
         for group in HASH_GROUPS:
             whole = hashlib.sha256()
             for (name, subject), digest in sorted(self._digests.items()):

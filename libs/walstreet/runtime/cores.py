@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 from walstreet.domain.arbiter import ArbiterCore
 from walstreet.domain.calibrate import BarrierModel, ModelCalibration
+from walstreet.domain.conformal_history import ConformalHistory, HistoryError, decode_history
 from walstreet.domain.execution import ExecutionCore
 from walstreet.domain.gateway import GatewayCore
 from walstreet.domain.gateway_parameters import SessionHours, SessionPlan
 from walstreet.domain.model_manifest import ModelManifest, Target
 from walstreet.domain.reconciler import ReconcilerCore
 from walstreet.features.core import FeaturesCore
+from walstreet.features.table import FEATURES
 from walstreet.runtime.errors import UsageError
 from walstreet.runtime.settings import Settings
+
+IMBALANCE_FEATURE = "flow_1"
+"""The newest bar's signed volume over its volume."""
+IMBALANCE_COLUMN = [feature.name for feature in FEATURES].index(IMBALANCE_FEATURE)
 
 
 def calibrations_of(manifest: ModelManifest) -> tuple[ModelCalibration, ...]:
@@ -75,13 +84,43 @@ def arbiter_core(settings: Settings) -> ArbiterCore:
     """Return the arbiter's core.
 
     Raises:
-        UsageError: No calibrations: every prediction would be without meaning.
+        UsageError: No calibrations, so that every prediction would be without meaning, or an unusable history.
     """
     if not settings.calibrations:
         raise UsageError(
             "calibrations is empty; `walstreet up` takes them from the model manifest (models/manifest.yaml)"
         )
-    return ArbiterCore(settings.arbiter, settings.calibrations, settings.barriers)
+    return ArbiterCore(
+        settings.arbiter,
+        settings.calibrations,
+        settings.barriers,
+        imbalance_column=IMBALANCE_COLUMN,
+        history=conformal_history(settings),
+    )
+
+
+def conformal_history(settings: Settings) -> ConformalHistory | None:
+    """Return what the conformal gate starts from, None for nothing.
+
+    Raises:
+        UsageError: The file cannot be read, or is not the one that was recorded.
+    """
+    wanted = settings.history
+    if not wanted.file:
+        return None
+    try:
+        data = Path(wanted.file).read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if found != wanted.sha256:
+            raise UsageError(
+                f"history.file {wanted.file} has the SHA-256 {found[:16]}..., recorded is {wanted.sha256[:16]}...; a "
+                "session keeps the history it began with. Bring the file back, or start a new session"
+            )
+        return decode_history(data)
+    except OSError as error:
+        raise UsageError(f"history.file {wanted.file} cannot be read: {error.strerror or error}") from error
+    except HistoryError as error:
+        raise UsageError(f"history.file {wanted.file}: {error}") from error
 
 
 def execution_core(settings: Settings) -> ExecutionCore:

@@ -21,6 +21,7 @@ from typing import Generic, NamedTuple
 
 import structlog
 
+from walstreet.domain.mode_causes import exception_request
 from walstreet.domain.observations import Observation
 from walstreet.ports import Core, Effects, Journal, StateT
 from walstreet.runtime.chain import ChainFault, ChainVerifier
@@ -29,6 +30,7 @@ from walstreet.runtime.metrics import ServiceMetrics
 from walstreet_events import (
     AnyEvent,
     EventDecodeError,
+    EventId,
     Mode,
     ModeRequest,
     ProducerEpoch,
@@ -283,14 +285,18 @@ class ServiceLoop(Generic[StateT]):
         try:
             outputs = self.core.observe(self.state, observation)
         except Exception as error:  # noqa: BLE001 - one bad broker message must not end the service
+            ts_ns = observation.ts_ns if hasattr(observation, "ts_ns") else 0
             await self._bury(
                 reason="observation_failed",
                 detail=f"{type(observation).__name__}: {error!r}",
                 subject=f"observation.{type(observation).__name__}",
                 seq=0,
                 payload=repr(observation).encode(),
-                ts_ns=observation.ts_ns if hasattr(observation, "ts_ns") else 0,
+                ts_ns=ts_ns,
             )
+            # Observations have no identity of their own; the epoch keeps those of two lives apart.
+            cause = derive_id(f"observation:{self._service.value}:{self._journal.epoch}", "failed", self.failed)
+            await self._report_exception(cause, "observation_failed", ts_ns)
             return
         for output in outputs:
             await self._append_and_react(output)
@@ -347,6 +353,7 @@ class ServiceLoop(Generic[StateT]):
                 payload=message.payload,
                 ts_ns=event.ts_ns,
             )
+            await self._report_exception(event.id, "core_failed", event.ts_ns)
             return
         for output in outputs:
             await self._append_and_react(output)
@@ -442,6 +449,10 @@ class ServiceLoop(Generic[StateT]):
                 reason=f"chain_broken at {fault.stream_seq}: {fault.kind} of {fault.producer}",
             )
         )
+
+    async def _report_exception(self, cause: EventId, reason: str, ts_ns: int) -> None:
+        """Tell the mode controller of an exception that nobody handled; several of them in a row degrade the mode."""
+        await self._append_and_react(exception_request(cause, self._service, reason, ts_ns))
 
     async def _bury_message(self, item: Undone) -> None:
         message = item.message

@@ -35,6 +35,8 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What is traded, in the order of every block."""
     market: Literal["recorded", "synthetic", "live"] = "live"
     """Where prices come from."""
+    identity: str = ""
+    """Which market exactly, such as ``synthetic planted=0.22``; a conformal history counts for one market only."""
     warmup_days: int = 2
     """Earlier sessions whose minute bars fill buffers and calibration before the open."""
 
@@ -100,6 +102,15 @@ class InferenceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     parameters: InferenceParameters = InferenceParameters()
 
 
+class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the conformal gate starts from; `walstreet up` fills it in from the model folder's ``outcomes``."""
+
+    file: str = ""
+    """A conformal history; empty starts from nothing, and then nothing is traded before enough has matured."""
+    sha256: str = ""
+    """Of the file, so that a replay cannot start from another one."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
@@ -113,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     arbiter: ArbiterParameters = ArbiterParameters()
     execution: ExecutionParameters = ExecutionParameters()
     reconciler: ReconcilerParameters = ReconcilerParameters()
+    history: HistorySettings = HistorySettings()
     calibrations: tuple[ModelCalibration, ...] = ()
     """How each model's score becomes a forecast; `walstreet up` records the manifest's, and replay needs no file."""
     barriers: tuple[BarrierModel, ...] = ()

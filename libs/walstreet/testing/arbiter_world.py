@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from walstreet.domain.arbiter import ArbiterCore
@@ -12,6 +13,8 @@ from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.arbiter_state import ArbiterState
 from walstreet.domain.calibrate import BarrierModel, ModelCalibration
 from walstreet.domain.learning_parameters import GateSwitches
+from walstreet.domain.mode_causes import ModeCauseParameters
+from walstreet.domain.prefilter import PrefilterParameters
 from walstreet.domain.units import MINUTE_NS, FloatArray
 from walstreet_events import (
     NANOS_PER_SECOND,
@@ -49,11 +52,21 @@ CLOSE_NS = OPEN_NS + 390 * MINUTE_NS
 EQUITY_USD = 1_000_000
 PRICE_USD = 100
 HORIZONS_MINUTES: tuple[int, ...] = (5, 15, 60)
-GATES_OFF = GateSwitches(conformal=False, drift=False, barrier=False)
+GATES_OFF = GateSwitches(conformal=False, drift=False, barrier=False, correlation=False, netting=False, rebalance=False)
+ALL_DAY = ModeCauseParameters(account_age_s_max=86_400.0)
+"""The world reports its account once, where a broker is asked every minute."""
 DEFAULT_CALIBRATIONS: tuple[ModelCalibration, ...] = tuple(
     ModelCalibration(model=f"m{horizon}", horizon_minutes=horizon, slope=1.0, weight=1.0)
     for horizon in HORIZONS_MINUTES
 )
+
+
+def world_parameters(parameters: ArbiterParameters | None = None, *, prefilter: bool = False) -> ArbiterParameters:
+    """Return the parameters of a world: ``parameters`` with an account that never gets stale, and no prefilter."""
+    given = parameters or ArbiterParameters(gates=GATES_OFF)
+    if given.mode_causes == ModeCauseParameters():
+        given = msgspec.structs.replace(given, mode_causes=ALL_DAY)
+    return given if prefilter else msgspec.structs.replace(given, prefilter=PrefilterParameters(enabled=False))
 
 
 @dataclass(slots=True)
@@ -75,9 +88,11 @@ class ArbiterWorld:
         parameters: ArbiterParameters | None = None,
         calibrations: Sequence[ModelCalibration] = DEFAULT_CALIBRATIONS,
         barriers: Sequence[BarrierModel] = (),
+        prefilter: bool = False,
     ) -> ArbiterWorld:
         """Return a world in which nothing has happened yet; gates that must first learn are off unless asked for."""
-        core = ArbiterCore(parameters or ArbiterParameters(gates=GATES_OFF), calibrations, barriers)
+        given = world_parameters(parameters, prefilter=prefilter)
+        core = ArbiterCore(given, calibrations, barriers, imbalance_column=0)
         return cls(symbols=tuple(symbols), core=core, state=core.initial())
 
     def send(self, event: AnyEvent) -> list[AnyEvent]:
@@ -236,8 +251,9 @@ class ArbiterWorld:
         spread_bps: Mapping[str, float] | None = None,
         quote_age_s: Mapping[str, float] | None = None,
         volume_shares: Mapping[str, int] | None = None,
+        imbalance: float = 0.0,
     ) -> FeatureBlock:
-        """Return a feature block; a price of 0 means no quote."""
+        """Return a feature block whose only feature is the imbalance; a price of 0 means no quote."""
         count = len(self.symbols)
         prices = np.array([(price_usd or {}).get(symbol, float(PRICE_USD)) for symbol in self.symbols])
         nano = np.round(prices * PRICE_SCALE).astype(np.int64)
@@ -252,7 +268,7 @@ class ArbiterWorld:
             symbols=self.symbols,
             warmup=warmup,
             schema_hash="0" * 64,
-            values=float_block(np.zeros((count, 1))),
+            values=float_block(np.full((count, 1), imbalance)),
             ready=int_block(np.ones(count, dtype=np.int64)),
             flags=int_block(np.zeros(count, dtype=np.int64)),
             bid_nano=int_block(nano - half_spread),

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "decision_kernels.hpp"
+#include "matured.hpp"
 
 namespace walstreet {
 
@@ -73,6 +74,7 @@ struct KernelTable {
                        double* returns);
   void (*forest_predict)(const ForestArguments& arguments);
   const DecisionKernels* decision;
+  const MaturedKernels* matured;
 };
 
 namespace baseline {

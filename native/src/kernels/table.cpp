@@ -13,6 +13,7 @@ const KernelTable kernel_table = {
     .ring_returns = ring_returns,
     .forest_predict = forest_predict,
     .decision = &decision_kernels,
+    .matured = &matured_kernels,
 };
 
 }  // namespace walstreet::WALSTREET_LEVEL

@@ -164,3 +164,38 @@ def order_flow_update(
     imbalance: NDArray[float64],
     status: NDArray[uint8],
 ) -> None: ...
+
+MATURED_INTERFACE_VERSION: int
+
+def matured_rows(
+    scores: NDArray[float64],
+    slopes: NDArray[float64],
+    return_bps: NDArray[float64],
+    sigma_bps: NDArray[float64],
+    cost_bps: NDArray[float64],
+    score_abs_max: float,
+    sigma_bps_max: float,
+    slope_abs_max: float,
+    outcome_abs_max: float,
+    excess: bool,
+    rows: NDArray[float64],
+) -> None: ...
+def contribution(
+    scores: NDArray[float64],
+    alphas_bps: NDArray[float64],
+    outcomes: NDArray[float64],
+    cost_bps: NDArray[float64],
+    score_abs_max: float,
+    outcome_abs_max: float,
+    products: NDArray[float64],
+    sums: NDArray[float64],
+) -> None: ...
+def row_medians(
+    history: NDArray[float64],
+    used: int,
+    first_row: int,
+    row_step: int,
+    medians: NDArray[float64],
+    spreads: NDArray[float64],
+    counts: NDArray[int64],
+) -> None: ...

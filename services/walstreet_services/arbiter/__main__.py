@@ -10,6 +10,7 @@ from walstreet.runtime.cores import arbiter_core
 from walstreet.runtime.serve import Wiring, main
 from walstreet.runtime.settings import Settings
 from walstreet_events import Service
+from walstreet_services.arbiter.shell import LatencyShell
 
 
 def wire(settings: Settings) -> Wiring:
@@ -22,7 +23,9 @@ def wire(settings: Settings) -> Wiring:
         wall=WallClock(),
         lockstep=settings.runtime.clock == "turns",
     )
-    return Wiring(core=arbiter_core(settings), log=log)
+    # Only where bars follow the wall clock does it say how late a decision is.
+    shell = LatencyShell(WallClock()) if settings.runtime.clock == "wall" else None
+    return Wiring(core=arbiter_core(settings), log=log, shell=shell)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 import walstreet
 from walstreet.adapters.nats import LogError
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
-from walstreet_services.cli import param_command, replay_command, tape_command, up, why_command
+from walstreet_services.cli import checklist_command, param_command, replay_command, tape_command, up, why_command
 
 SERVICES = ("gateway", "features", "inference", "arbiter", "execution", "reconciler")
 MODULES = {
     "sim": "walstreet_services.ibsim",
     "bench": "walstreet_services.cli.bench",
     "train-zoo": "walstreet_services.cli.train_zoo",
+    "calibrate": "walstreet_services.cli.calibrate",
     "bootstrap": "walstreet_services.cli.bootstrap",
 }
 """Commands that are programs of their own, with their own arguments."""
@@ -39,10 +40,14 @@ def parser() -> argparse.ArgumentParser:
     replay_command.add_arguments(commands.add_parser("replay", help="decide a recorded session again and compare"))
     param_command.add_arguments(commands.add_parser("param", help="change a parameter while a session runs"))
     why_command.add_arguments(commands.add_parser("why", help="explain one decision: every number and every gate"))
+    checklist_command.add_arguments(
+        commands.add_parser("checklist", help="how often each gate let through, and what the checklist says")
+    )
     passed = "all further arguments are the module's own; see --help after the name"
     commands.add_parser("sim", help=f"the gateway simulator ({passed})", add_help=False)
     commands.add_parser("bench", help="measure against peers", add_help=False)
     commands.add_parser("train-zoo", help="train the small model zoo (needs the training extra)", add_help=False)
+    commands.add_parser("calibrate", help="what the models forecast on unseen sessions, for the gate", add_help=False)
     commands.add_parser("bootstrap", help="prepare a deployment in containers: prepare, declare", add_help=False)
     service = commands.add_parser("service", help=f"run one service ({passed})", add_help=False)
     service.add_argument("name", choices=SERVICES)

@@ -18,9 +18,11 @@ from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE
 from walstreet.testing.bench.catalog import KNOWN, MAKERS, UnknownGroupError, choose
 from walstreet.testing.bench.chart import ChartUnavailableError, draw, number
 from walstreet.testing.bench.machine import describe_machine
+from walstreet.testing.bench.peers import absent_peers
 from walstreet.testing.bench.row import NOISY_SHARE, PEER_RATIO_MIN, BenchError, Maker, Row, Setup
 
 UP = (sys.executable, "-m", "walstreet_services.cli", "up")
+PIPE_COLUMNS = 200
 NOISY_RATIO = 1.5
 """Beyond this p99 over median of an idle loop the machine is called noisy in the output."""
 
@@ -46,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark and return the exit code."""
     options = parser().parse_args(argv)
-    console = Console(stderr=options.json == "-")
+    stream = sys.stderr if options.json == "-" else sys.stdout
+    # A file or a pipe has no width of its own, and the table does not fit into what is assumed for it.
+    console = Console(file=stream, width=None if stream.isatty() else PIPE_COLUMNS)
     try:
         makers = choose(options.names)
     except UnknownGroupError as error:
@@ -56,12 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = describe_machine()
     rows, failures = measure(makers, Setup(quick=options.quick, up=UP), console)
     result = as_json(rows, failures, machine=machine, quick=options.quick, elapsed_s=time.perf_counter() - started)
+    result["absent_peers"] = absent_peers(list(makers))
     try:
         deliver(options, result, rows)
     except (OSError, ChartUnavailableError) as error:
         print(f"walstreet bench: {error}", file=sys.stderr)
         return EXIT_USAGE
     print_rows(console, rows, machine)
+    for name, problem in result["absent_peers"].items():
+        console.print(f"peer {name} was not measured: {problem}", highlight=False, soft_wrap=True)
     for name, text in failures.items():
         console.print(f"[red]{name} failed:[/] {text}", highlight=False, soft_wrap=True)
     return EXIT_OK if result["ok"] else EXIT_BROKEN

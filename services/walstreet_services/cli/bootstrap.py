@@ -24,7 +24,7 @@ from walstreet.runtime.config import Tree
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
 from walstreet.runtime.settings import Settings, load_settings
 from walstreet_events.subjects import TURN_ORDER
-from walstreet_services.cli.recorded import encode_settings, with_models
+from walstreet_services.cli.recorded import encode_settings, with_history, with_models
 
 DESCRIBE_TIMEOUT_S = 120.0
 PROBE_TIMEOUT_S = 2.0
@@ -77,7 +77,8 @@ def prepare(options: argparse.Namespace) -> None:
     if options.simulator:
         facts = describe([item for item in options.simulator if item != "--"])
         settings = load_settings([Path(name) for name in options.config], over=[session_layer(facts)])
-    settings = with_models(settings)
+    (root / "session").mkdir(parents=True, exist_ok=True)
+    settings = with_history(with_models(settings), root / "session")
     _record(root / "session" / "session.yaml", settings)
     credentials = root / "credentials"
     write_credentials(credentials)
@@ -124,6 +125,7 @@ def session_layer(facts: dict[str, Any]) -> Tree:
             "close_ns": facts["end_ns"],
             "symbols": facts["symbols"],
             "market": facts["market"],
+            "identity": facts["identity"],
         },
         "broker": {"account": facts["account"], "port": facts["port"], "paced": False},
     }

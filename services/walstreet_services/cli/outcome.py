@@ -17,6 +17,7 @@ from walstreet.replay.summary import Summary
 from walstreet.replay.verify import TapeReport
 from walstreet.runtime.settings import Settings
 from walstreet_events import OrderState
+from walstreet_services.cli.checks import checklist_json, checklist_text, gates_json, gates_text
 
 OPEN_STATES = tuple(state.value for state in OrderState if state not in TERMINAL)
 
@@ -101,6 +102,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         },
         "decisions": summary.decisions,
         "verdicts": dict(summary.verdicts.most_common()),
+        "gates": gates_json(summary),
+        "checklist": checklist_json(summary.checklist),
         "modes": [{"ts_ns": ts, "mode": mode, "reason": reason} for ts, mode, reason in summary.modes],
         "intents": summary.intents,
         "orders": {
@@ -167,6 +170,8 @@ def summary_rows(outcome: Outcome) -> list[tuple[str, str]]:
         ("warm-up", f"{summary.warmup_blocks} minutes; bars that differed from the broker's: {summary.bar_mismatches}"),
         ("decisions", f"{summary.decisions} cycles"),
         ("verdicts", verdicts or "none"),
+        ("gates", gates_text(summary)),
+        ("checklist", checklist_text(summary.checklist)),
         ("intents", f"{summary.intents}; refused by execution: {refused or 'none'}"),
         ("orders", f"{summary.orders_sent} sent; {states or 'none'}"),
         ("fills", f"{summary.fills}, ${summary.fills_notional:,.0f} traded, ${summary.commission:,.2f} commission"),

@@ -28,6 +28,7 @@ from walstreet.domain.arbiter_parameters import ArbiterParameters, config_hash
 from walstreet.domain.inference import SECTION as INFERENCE_SECTION
 from walstreet.domain.parameter_changes import ChangeRefusedError, changed
 from walstreet.runtime.config import known_keys
+from walstreet.runtime.cores import conformal_history
 from walstreet.runtime.errors import EXIT_OK, EXIT_TIMEOUT, UsageError
 from walstreet.runtime.settings import Settings
 from walstreet_events import ROOT, ClockTick, Decision, ParameterChange, decode, derive_id, tag_of
@@ -178,7 +179,7 @@ async def _write(options: argparse.Namespace, connection: Connection, book: Book
         report = await _append(options, connection, book, wanted)
         arbiter = book.section("arbiter", wanted)
         assert isinstance(arbiter, ArbiterParameters)
-        expected = config_hash(arbiter, book.base.calibrations)
+        expected = config_hash(arbiter, book.base.calibrations, conformal_history(book.base))
         cycle = await _applied(inbox, expected, report[-1]["seq"], options.wait) if waits else None
     finally:
         await inbox.stop()

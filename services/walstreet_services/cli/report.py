@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
+from walstreet.replay.gate_series import MOVING_CYCLES
+from walstreet_services.cli.checks import (
+    CHECK_HEADS,
+    GATE_HEADS,
+    MISSING,
+    asked_gates,
+    checklist_rows,
+    checklist_text,
+    gate_rows,
+)
 from walstreet_services.cli.outcome import Outcome, summary_rows
 from walstreet_services.cli.svg import bars, lines
 
+NO_MARKS: Mapping[str, str] = {}
+COLOURS = ("var(--a)", "var(--b)", "var(--c)")
+MARKS = {"passed": "good", "failed": "bad"}
+"""How the result of a check is coloured."""
+NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?")
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #ffffff; --rule: #d8dee6; --quiet: #5b6675;
   --good: #1a7f4b; --bad: #b3261e; --a: #2563eb; --b: #d97706; --c: #0f766e; }
@@ -45,6 +61,8 @@ def render(outcome: Outcome) -> str:
         _equity(outcome),
         _exposure(outcome),
         _verdicts(outcome),
+        _gates(outcome),
+        _checklist(outcome),
         _latency(outcome),
         _positions(outcome),
         _minutes(outcome),
@@ -105,6 +123,40 @@ def _verdicts(outcome: Outcome) -> str:
     return f"<h2>Verdicts</h2>{picture}"
 
 
+def _gates(outcome: Outcome) -> str:
+    summary = outcome.summary
+    rows = gate_rows(summary)
+    if not rows:
+        return ""
+    series = summary.series.gates
+    drawn = [name for name in summary.selective_gates if name in asked_gates(summary)]
+    picture = ""
+    if drawn and len(series.ts_ns) >= 2:
+        picture = lines(
+            [_clock(ts) for ts in series.ts_ns],
+            [
+                (name, COLOURS[number % len(COLOURS)], [100.0 * rate for rate in series.moving_rates(name)])
+                for number, name in enumerate(drawn)
+            ],
+            unit="%",
+            label=f"Share of symbols that the selective gates let through, over {MOVING_CYCLES} cycles",
+            bounds=(0.0, 100.0),
+        )
+    quiet = f"Symbols let through of those asked about; the lines are ratios over {MOVING_CYCLES} cycles."
+    return f"<h2>Gates</h2><p class='quiet'>{quiet}</p>{picture}{_table(GATE_HEADS, rows)}"
+
+
+def _checklist(outcome: Outcome) -> str:
+    log = outcome.summary.checklist
+    rows = checklist_rows(log)
+    if not rows:
+        return ""
+    notes = "".join(f"<li>{escape(note)}</li>" for note in log.notes)
+    unknown = f"<p class='quiet'>Not on the TAPE:</p><ul class='quiet'>{notes}</ul>" if notes else ""
+    table = _table(CHECK_HEADS, rows, marks=MARKS)
+    return f"<h2>Checklist</h2><p class='quiet'>{escape(checklist_text(log))}</p>{table}{unknown}"
+
+
 def _latency(outcome: Outcome) -> str:
     rows = [
         (
@@ -125,13 +177,23 @@ def _positions(outcome: Outcome) -> str:
     return f"<h2>Positions at the end</h2>{text}"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, code: bool = False) -> str:
-    """Return a table; a column of numbers only is aligned to the right, its head with it."""
+def _table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    code: bool = False,
+    marks: Mapping[str, str] = NO_MARKS,
+) -> str:
+    """Return a table; a column of numbers only is aligned to the right, its head with it.
+
+    ``marks`` gives the class of every cell that has exactly this text.
+    """
     numeric = [bool(rows) and all(_is_number(row[index]) for row in rows) for index in range(len(heads))]
 
     def cell(text: str, index: int) -> str:
         inner = f"<code>{escape(text)}</code>" if code and index else escape(text)
-        return f"<td class='n'>{inner}</td>" if numeric[index] else f"<td>{inner}</td>"
+        name = "n" if numeric[index] else marks.get(text, "")
+        return f"<td class='{name}'>{inner}</td>" if name else f"<td>{inner}</td>"
 
     head = "".join(
         f"<th class='n'>{escape(name)}</th>" if numeric[index] else f"<th>{escape(name)}</th>"
@@ -143,7 +205,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, code: bool = 
 
 
 def _is_number(text: str) -> bool:
-    return text.replace(",", "").replace(".", "").lstrip("+-").isdigit()
+    return text == MISSING or NUMBER.fullmatch(text) is not None
 
 
 def _minutes(outcome: Outcome) -> str:

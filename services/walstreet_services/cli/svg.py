@@ -16,17 +16,25 @@ LABELS = 6
 Line = tuple[str, str, Sequence[float]]
 
 
-def lines(labels: Sequence[str], series: Sequence[Line], *, unit: str, label: str) -> str:
-    """Return a line chart; every line has one value for each label, NaN where there is none.
+def lines(
+    labels: Sequence[str],
+    series: Sequence[Line],
+    *,
+    unit: str,
+    label: str,
+    bounds: tuple[float, float] | None = None,
+) -> str:
+    """Return a line chart; every line has one value for each label and a gap where it is not finite.
 
     Args:
         labels: Text of the horizontal axis, one for each point.
         series: Name, colour and values of each line.
         unit: Unit of the values.
         label: What the picture shows, for readers who do not see it.
+        bounds: Ends of the vertical axis; None takes those of the values.
     """
     values = [value for _, _, line in series for value in line if math.isfinite(value)]
-    low, high = min(values, default=0.0), max(values, default=0.0)
+    low, high = bounds or (min(values, default=0.0), max(values, default=0.0))
     if high - low <= 0:
         low, high = low - 1.0, high + 1.0
     count = len(labels)
@@ -51,13 +59,30 @@ def lines(labels: Sequence[str], series: Sequence[Line], *, unit: str, label: st
         parts.append(f"<text x='{x(index):.1f}' y='{HEIGHT - 8}' text-anchor='{anchor}'>{escape(labels[index])}</text>")
     for number, (name, colour, line) in enumerate(series):
         shown = [index for index in range(count) if index % step == 0 or index == count - 1]
-        points = " ".join(f"{x(i):.1f},{y(line[i]):.1f}" for i in shown if math.isfinite(line[i]))
-        parts.append(f"<polyline fill='none' stroke='{colour}' stroke-width='1.5' points='{points}'/>")
+        for run in _runs(line, shown):
+            points = [f"{x(index):.1f},{y(line[index]):.1f}" for index in run]
+            # A line of one point would not be seen: it is drawn to itself with round ends.
+            points = points * 2 if len(points) == 1 else points
+            parts.append(
+                f"<polyline fill='none' stroke='{colour}' stroke-width='1.5' stroke-linecap='round' "
+                f"points='{' '.join(points)}'/>"
+            )
         parts.append(
             f"<rect x='{LEFT + 140 * number}' y='3' width='10' height='10' fill='{colour}'/>"
             f"<text x='{LEFT + 140 * number + 14}' y='12'>{escape(name)} ({escape(unit)})</text>"
         )
     return "".join([*parts, "</svg>"])
+
+
+def _runs(line: Sequence[float], shown: Sequence[int]) -> list[list[int]]:
+    """Return the stretches of ``shown`` without a missing value."""
+    runs: list[list[int]] = [[]]
+    for index in shown:
+        if math.isfinite(line[index]):
+            runs[-1].append(index)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
 
 
 def bars(rows: Sequence[tuple[str, float]], *, label: str) -> str:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-
-import numpy as np
 
 import walstreet
 from walstreet.features import FeatureParameters
 from walstreet.training.dataset import World, make_world
 from walstreet.training.evaluation import unseen_scores
-from walstreet.training.steps import StepTable, bars_from_steps
 from walstreet.training.zoo import BARRIER_HORIZONS, RETURN_HORIZONS, train_zoo
-from walstreet_events import BarBlock
+from walstreet_services.cli.synthetic_bars import session_bars
 from walstreet_services.ibsim.calendar_xnys import previous_sessions
 from walstreet_services.ibsim.market_synthetic import PLANTED_DEFAULT, SyntheticMarket
-from walstreet_services.ibsim.model import Session
 
-BAR_NS = 60_000_000_000
 TRAINING_SEEDS = (1001, 1002, 1003, 1004, 1005, 1006)
 UNSEEN_SEED = 2001
 TRAINING_DAY = date(2023, 6, 15)
@@ -32,14 +27,6 @@ UNSEEN_SESSIONS = 3
 UNQUOTED_EVERY = 4
 """Every fourth training session has bars as history gives them, without quotes and flow, so that the models
 also know what the warm-up looks like."""
-TABLE_FIELDS = (
-    "bid_nano",
-    "ask_nano",
-    "bid_size_micro",
-    "ask_size_micro",
-    "trade_nano",
-    "trade_size_micro",
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,20 +88,6 @@ def synthetic_world(seed: int, day: date, *, sessions: int, planted: float, unqu
         return_horizons=RETURN_HORIZONS,
         barrier_horizons=BARRIER_HORIZONS,
     )
-
-
-def session_bars(market: SyntheticMarket, session: Session, *, quoted: bool) -> Iterator[BarBlock]:
-    """Yield the bars that the gateway would write for one session of a synthetic market."""
-    paths = [market.session_path(index, session) for index in range(len(market.instruments))]
-    columns = {name: np.stack([getattr(path, name) for path in paths], axis=1) for name in TABLE_FIELDS}
-    table = StepTable(
-        symbols=tuple(instrument.symbol for instrument in market.instruments),
-        open_ns=session.open_ns,
-        step_ns=market.step_ns,
-        **columns,
-    )
-    # Before the first trade of a session a symbol has no close that training may use, hence the zeros.
-    return bars_from_steps(table, bar_ns=BAR_NS, last_close_nano=np.zeros(len(paths), dtype=np.int64), quoted=quoted)
 
 
 if __name__ == "__main__":

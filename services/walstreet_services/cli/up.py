@@ -43,7 +43,7 @@ from walstreet_events.market import PhaseName
 from walstreet_events.subjects import TURN_ORDER, Stream
 from walstreet_services.cli.outcome import Outcome, broken_invariants, print_outcome, write_json
 from walstreet_services.cli.readiness import Readiness
-from walstreet_services.cli.recorded import encode_settings, with_models
+from walstreet_services.cli.recorded import encode_settings, with_history, with_models
 from walstreet_services.cli.report import write_report
 from walstreet_services.cli.tapes import read_all
 from walstreet_services.cli.view import SessionView
@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=int, help="play only so many minutes of the session")
     parser.add_argument("--speed", default="max", help="multiple of real time, or max: lockstep (default)")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--planted", type=float, help="information coefficient of the synthetic signal, 0..0.5")
     parser.add_argument("--state", help="folder for the TAPE, logs and reports (default: a new one under state/)")
     parser.add_argument("--json", help="write the summary as JSON to this file (- for standard output)")
     parser.add_argument("--broker-library", choices=("ib_insync", "ib_async"))
@@ -148,6 +149,8 @@ class Session:
             try:
                 ready = await self._start_simulator(parts, settings)
                 settings = with_models(self._settings(self._session_layer(parts, ready)))
+                settings = with_history(settings, self._state)
+                self._say_history(settings)
                 self._start_services(parts, settings)
                 await self._watch(parts, ready)
             except (LogError, TimeoutError, RuntimeError) as error:
@@ -200,7 +203,7 @@ class Session:
         argv = ["--host", "127.0.0.1", "--port", "0", "--market", options.market, "--seed", str(options.seed)]
         argv += ["--account", settings.broker.account, "--cash", str(options.cash), "--speed", str(options.speed)]
         argv += ["--journal", str(self._state / "broker-truth.jsonl")]
-        for name in ("data", "day", "symbols", "minutes"):
+        for name in ("data", "day", "symbols", "minutes", "planted"):
             value = getattr(options, name)
             if value is not None:
                 argv += [f"--{name}", str(value)]
@@ -233,6 +236,7 @@ class Session:
                 "close_ns": ready["close_ns"],
                 "symbols": ready["symbols"],
                 "market": self._options.market,
+                "identity": ready["identity"],
             },
             "log": {
                 "url": parts.server.url,
@@ -249,15 +253,24 @@ class Session:
 
     def _settings(self, session: Tree) -> Settings:
         options = self._options
-        files = [CONFIG_DIR / "base.yaml"] if (CONFIG_DIR / "base.yaml").is_file() else []
-        if (CONFIG_DIR / "config.local.yaml").is_file():
-            files.append(CONFIG_DIR / "config.local.yaml")
+        names = ["rehearsal.yaml"] if options.market == "recorded" else []
+        files = [CONFIG_DIR / name for name in (*names, "base.yaml", "config.local.yaml")]
+        files = [path for path in files if path.is_file()]
         files += [Path(name) for name in options.config]
         over = [setting(text) for text in options.set]
         if options.broker_library:
             over.append({"broker": {"library": options.broker_library}})
         mode: Tree = {} if self._lockstep else {"gateway": {"close_delay_ms": FREE_CLOSE_DELAY_MS}}
         return load_settings(files, over=[mode, *over, session])
+
+    def _say_history(self, settings: Settings) -> None:
+        if not settings.arbiter.gates.conformal:
+            text = "off: orders go out without proof that the models have skill on this market"
+        elif settings.history.file:
+            text = f"starts from what the models forecast on earlier sessions of this market ({settings.history.file})"
+        else:
+            text = f"knows nothing of the market {settings.session.identity!r} yet and blocks until enough has matured"
+        self._console.print(f"conformal gate: {text}", markup=False, soft_wrap=True)
 
     def _start_services(self, parts: Parts, settings: Settings) -> None:
         path = self._state / "session.yaml"

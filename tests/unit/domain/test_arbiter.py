@@ -21,6 +21,7 @@ from walstreet.testing.arbiter_world import (
     GATES_OFF,
     OPEN_NS,
     ArbiterWorld,
+    world_parameters,
 )
 from walstreet_events import (
     NANOS_PER_SECOND,
@@ -103,7 +104,7 @@ def test_a_cycle_by_hand():
     assert intent.expires_ns == NOON_NS + 60 * NANOS_PER_SECOND
     assert intent.con_id == 1
     assert decision.equity_nano == EQUITY_USD * 1_000_000_000
-    assert decision.config_hash == config_hash(ArbiterParameters(gates=GATES_OFF), DEFAULT_CALIBRATIONS)
+    assert decision.config_hash == config_hash(world_parameters(), DEFAULT_CALIBRATIONS)
     assert tuple(column.name for column in decision.columns) == tuple(COLUMN_UNITS)
 
 

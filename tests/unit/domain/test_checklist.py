@@ -137,22 +137,50 @@ def test_late_fills_fail_below_ninety_five_percent():
     assert by_code(memory)["fill_in_time"].result is CheckResult.FAILED
 
 
-def test_a_gate_that_blocks_everything_fails_its_item():
-    """A conformal gate that stopped all of 7,800 symbols is a defect."""
+def test_parents_are_worded_once_there_are_any():
+    """One of two filled whole and the other by half is on average (1 + .5)/2 = .75; before the first, no number."""
+    memory = monitor_memory(PARAMETERS)
+    assert by_code(memory)["fill_in_time"].detail == "no parents yet"
+    note_parent(memory, quantity_micro=10, filled_in_time_micro=10)
+    note_parent(memory, quantity_micro=10, filled_in_time_micro=5)
+    assert by_code(memory)["fill_in_time"].detail == "2 parents, on average 0.7500 of the quantity in time"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "edge", "conformal"),
+    [
+        (
+            Verdict.CONF_BLOCK,
+            (CheckResult.FAILED, "7800 of 7800 symbols let through"),
+            (CheckResult.FAILED, "0 of 7800 symbols let through"),
+        ),
+        (
+            Verdict.NO_ALPHA,
+            (CheckResult.FAILED, "0 of 7800 symbols let through"),
+            (CheckResult.UNKNOWN, "0 of 0 symbols let through"),
+        ),
+    ],
+)
+def test_a_gate_that_blocks_everything_fails_its_item(
+    verdict: Verdict, edge: tuple[CheckResult, str], conformal: tuple[CheckResult, str]
+):
+    """A gate that stopped all of 390 * 20 = 7,800 symbols is a defect, and so is the one before that let all through.
+
+    What the edge stops never comes to the conformal gate, of which nothing is known then.
+    """
     memory = monitor_memory(PARAMETERS)
     for _ in range(PARAMETERS.window_cycles):
         note_cycle(
             memory,
             CycleFacts(
-                verdicts=(Verdict.CONF_BLOCK,) * 20, turnover_weight=0.0, turnover_wanted_weight=0.0,
+                verdicts=(verdict,) * 20, turnover_weight=0.0, turnover_wanted_weight=0.0,
                 band_weight=math.nan, intents_abs_weight=math.nan, intents_net_weight=math.nan, latency_ms=1.0,
                 regime=-1, chosen_horizons_minutes=(),
             ),
         )  # fmt: skip
     items = by_code(memory)
-    assert items["gate_conformal"].result is CheckResult.FAILED
-    assert items["gate_conformal"].detail == "0 of 7800 symbols let through"
-    assert items["gate_edge"].result is CheckResult.UNKNOWN
+    assert (items["gate_edge"].result, items["gate_edge"].detail) == edge
+    assert (items["gate_conformal"].result, items["gate_conformal"].detail) == conformal
 
 
 def test_it_is_due_every_hundred_cycles():

@@ -31,6 +31,8 @@ from walstreet_events import (
 
 pytestmark = pytest.mark.spec("000.1", "002.components")
 LONGEST = 60
+TAUGHT = ArbiterParameters(gates=GATES_OFF, learning=LearningParameters(warmup_teaches=True))
+"""Warm-up cycles are a short way to a long past."""
 
 
 def minute(number: int) -> int:
@@ -68,7 +70,7 @@ def test_a_horizon_matures_at_its_end_by_hand() -> None:
 
 def test_every_horizon_has_its_row_and_warm_up_counts() -> None:
     """After an hour of warm-up all three horizons mature with every bar, though nothing was decided."""
-    world = ArbiterWorld.create(("AAA", "BBB"))
+    world = ArbiterWorld.create(("AAA", "BBB"), parameters=TAUGHT)
     world.start()
     outputs: list[AnyEvent] = []
     for number in range(1, 63):
@@ -115,9 +117,20 @@ def test_a_late_cycle_is_counted_and_not_traded() -> None:
     assert (world.state.learning.late, world.state.learning.cycles) == (1, 1)
 
 
+def test_a_warm_up_teaches_nothing_unless_it_is_asked_to() -> None:
+    """Its forecasts are made without quotes and order flow; the live ones are others."""
+    world = ArbiterWorld.create(("AAA",))
+    world.start()
+    for number in range(1, 20):
+        assert outcome_of(world.cycle(minute(number), {"AAA": 0.1}, warmup=True)) is None
+    assert (world.state.learning.cycles, world.state.learning.past) == (0, {})
+    live = [outcome_of(world.cycle(minute(number), {"AAA": 0.1})) for number in range(20, 26)]
+    assert [found is not None for found in live] == [False] * 5 + [True]
+
+
 def test_what_waits_is_bounded() -> None:
     """No more cycles are remembered than the longest horizon needs."""
-    world = ArbiterWorld.create(("AAA",))
+    world = ArbiterWorld.create(("AAA",), parameters=TAUGHT)
     world.start()
     for number in range(1, LONGEST + 40):
         world.cycle(minute(number), {"AAA": 0.1}, warmup=True)
@@ -161,7 +174,7 @@ def test_skill_opens_the_gate_and_noise_does_not(skill: float, verdict: Verdict)
     conformal = ConformalParameters(disjoint_windows_min=8, outcomes_min=40, decision_times_min=20)
     parameters = ArbiterParameters(
         gates=GateSwitches(drift=False, barrier=False),
-        learning=LearningParameters(conformal=conformal, standardise=False),
+        learning=LearningParameters(conformal=conformal, standardise=False, warmup_teaches=True),
     )
     calibration = (ModelCalibration(model="m5", horizon_minutes=5, slope=1.0, weight=1.0),)
     names = tuple(f"S{index}" for index in range(8))
@@ -229,7 +242,7 @@ def test_learning_holds_from_the_start(path: str) -> None:
 def test_scores_are_judged_against_their_past() -> None:
     """With enough past a constant offset of a model no longer moves its forecast; before, it does."""
     calibration = (ModelCalibration(model="m5", horizon_minutes=5, slope=1.0, weight=1.0, score_sigma=0.2),)
-    world = ArbiterWorld.create(("AAA",), calibrations=calibration)
+    world = ArbiterWorld.create(("AAA",), parameters=TAUGHT, calibrations=calibration)
     world.start()
     rng = np.random.default_rng(5)
     first = decision_of(world.cycle(minute(1), {"AAA": 1.0}))

@@ -81,18 +81,24 @@ def test_every_verdict_is_counted_or_left_out_on_purpose():
 
 
 def test_a_verdict_says_passed_of_every_gate_before_it():
-    """Stale, no prediction, no alpha, accepted: 4 asked if fresh, 3 for a prediction, 2 conformal and edge, 1 on."""
-    counts = dict(
-        zip(
-            GATE_NAMES,
-            gate_counts((Verdict.STALE_QUOTE, Verdict.NO_PRED, Verdict.NO_ALPHA, Verdict.ACCEPTED, Verdict.NO_REF)),
-            strict=True,
-        )
+    """Of five that count, one each is stale, without prediction, without edge, blocked: 5, 4, 3, 2 asked, then 1.
+
+    What has no reference and what is held count nowhere.
+    """
+    verdicts = (
+        Verdict.STALE_QUOTE,
+        Verdict.NO_PRED,
+        Verdict.NO_ALPHA,
+        Verdict.CONF_BLOCK,
+        Verdict.ACCEPTED,
+        Verdict.NO_REF,
+        Verdict.HOLD,
     )
-    assert counts["fresh"] == (4, 3)
-    assert counts["prediction"] == (3, 2)
-    assert counts["conformal"] == (2, 2)
-    assert counts["edge"] == (2, 1)
+    counts = dict(zip(GATE_NAMES, gate_counts(verdicts), strict=True))
+    assert counts["fresh"] == (5, 4)
+    assert counts["prediction"] == (4, 3)
+    assert counts["edge"] == (3, 2)
+    assert counts["conformal"] == (2, 1)
     assert all(counts[name] == (1, 1) for name in GATE_NAMES[4:])
 
 

@@ -25,7 +25,7 @@ from walstreet.testing.cores import (
     clock_tick,
 )
 from walstreet.testing.log_server import until
-from walstreet_events import ModeRequest, ProducerEpoch, ReconReport, Service, decode, encode
+from walstreet_events import Mode, ModeRequest, ProducerEpoch, ReconReport, Service, decode, encode
 from walstreet_events import headers as names
 
 
@@ -98,6 +98,10 @@ class World:
         events = [decode(m.payload) for m in self.tape.messages if m.producer == "reconciler"]
         return [event for event in events if not isinstance(event, ProducerEpoch)]
 
+    def exceptions(self) -> list[ModeRequest]:
+        """Return the service's own reports of exceptions."""
+        return [event for event in self.own() if isinstance(event, ModeRequest) and event.topic == "exception"]
+
 
 async def test_durable_before_visible() -> None:
     """Each output is stored before it is folded, and folded before it is reacted to; the input's effect comes last."""
@@ -137,10 +141,12 @@ async def test_a_poisoned_input_is_kept_and_the_service_goes_on() -> None:
     assert "poisoned" in world.tape.letters[0].detail
     assert world.loop.handled == 3
     assert world.loop.failed == 2
+    causes = [decode(letter.payload).id for letter in world.tape.letters]
+    assert [request.cause for request in world.exceptions()] == causes
 
 
 async def test_restarts_do_not_loop_on_a_poisoned_input() -> None:
-    """A poisoned input at the very end of the TAPE is met again after a restart, and kept once all the same."""
+    """A poisoned input at the very end of the TAPE is kept and reported once, however often the service restarts."""
     world = World()
     await world.start()
     await world.tick(1)
@@ -151,24 +157,56 @@ async def test_restarts_do_not_loop_on_a_poisoned_input() -> None:
         await world.start()
         await world.until_idle()
     assert len(world.tape.letters) == 1
+    assert len(world.exceptions()) == 1
     await world.tick(3)
     await world.until_idle()
     assert world.loop.state.ticks == 2
 
 
 async def test_a_poisoned_last_input_decides_nothing_in_replay() -> None:
-    """An input whose folding failed live causes nothing when the next life completes the last input."""
+    """An input whose folding failed live left a dead letter and one mode request; the next life adds nothing."""
     world = World()
     await world.start()
     await world.tick(1, POISON_EVOLVE)
     await world.until_idle()
-    world.loop.observe(TimeObserved(ts_ns=7))  # Its report says that the poisoned tick was the last one processed.
+    world.loop.observe(TimeObserved(ts_ns=7))
     await world.until_idle()
-    assert [type(event) for event in world.own()] == [ReconReport]
+    # Both say that the poisoned tick was the last input processed.
+    assert [type(event) for event in world.own()] == [ModeRequest, ReconReport]
+    (letter,), (request,) = world.tape.letters, world.exceptions()
+    tick = decode(letter.payload)
+    assert (letter.reason, request.reason) == ("core_failed", "core_failed")
+    assert (request.service, request.mode, request.topic) == (Service.RECONCILER.value, Mode.DEGRADED, "exception")
+    assert (request.cause, request.ts_ns) == (tick.id, tick.ts_ns)
+    wanted = world.loop.state
+    assert wanted.folded == [event.id for event in world.own()]
     world.begin()
     await world.start()
+    await world.until_idle()
     assert world.loop.core.decided == 0
-    assert [type(event) for event in world.own()] == [ReconReport]
+    assert world.loop.state == wanted
+    assert [type(event) for event in world.own()] == [ModeRequest, ReconReport]
+    assert len(world.tape.letters) == 1
+
+
+async def test_a_crash_before_the_report_of_an_exception_reports_it_later() -> None:
+    """A life that ends between dead letter and mode request leaves the request to the next, and both stay one."""
+    world = World()
+    await world.start()
+    await world.tick(1, POISON_EVOLVE)
+
+    async def dies(_event: object, *, through: int) -> int:
+        raise KeyboardInterrupt(through)
+
+    world.log.journal.append = dies  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        await world.handle_all()
+    assert (len(world.tape.letters), len(world.exceptions())) == (1, 0)
+    for _ in range(2):
+        world.begin()
+        await world.start()
+        await world.until_idle()
+        assert (len(world.tape.letters), len(world.exceptions())) == (1, 1)
 
 
 @pytest.mark.parametrize("down", [False, True])
@@ -207,6 +245,32 @@ async def test_a_failing_observation_is_kept_each_time() -> None:
     await world.until_idle()
     assert [letter.reason for letter in world.tape.letters] == ["observation_failed"] * 2
     assert world.tape.letters[1].payload == b"TimeObserved(ts_ns=5)"
+
+
+async def test_a_failing_observation_asks_for_the_mode_in_each_life() -> None:
+    """Each observation that fails leaves one mode request of its own, also when a later life meets the same again."""
+    world = World()
+    await world.start()
+    world.loop.observe(TimeObserved(ts_ns=POISON_OBSERVE_NS))
+    await world.until_idle()
+    assert [letter.reason for letter in world.tape.letters] == ["observation_failed"]
+    (first,) = world.exceptions()
+    assert world.own() == [first]
+    assert (first.service, first.mode, first.topic) == (Service.RECONCILER.value, Mode.DEGRADED, "exception")
+    assert (first.reason, first.ts_ns) == ("observation_failed", POISON_OBSERVE_NS)
+    assert world.loop.state.folded == world.effects.reacted == [first.id]
+    world.loop.observe(TimeObserved(ts_ns=POISON_OBSERVE_NS))
+    await world.until_idle()
+    world.begin()
+    await world.start()
+    assert world.loop.failed == 0, "the next life counts from 0 again, so its epoch alone tells its reports apart"
+    world.loop.observe(TimeObserved(ts_ns=POISON_OBSERVE_NS))
+    await world.until_idle()
+    requests = world.exceptions()
+    assert len({request.id for request in requests}) == len(requests) == 3
+    assert len({request.cause for request in requests}) == 3
+    assert world.loop.state.folded == [request.id for request in requests]
+    assert len(world.tape.letters) == 1, "the same observation is one dead letter"
 
 
 async def test_observations_do_not_wait_for_the_inbox() -> None:

@@ -1,13 +1,17 @@
-"""Owns the rows of forest inference: one model, ours against LightGBM and ONNX Runtime, one thread each.
+"""Owns the rows of forest inference: one model, ours against LightGBM, lleaves and ONNX Runtime, one thread each.
 
 A single row is compared with LightGBM's fastest way, the C function for single rows with prepared settings, called
-through ctypes with prepared pointers. ONNX Runtime gets the same trees as one TreeEnsembleRegressor in float32.
+through ctypes with prepared pointers. lleaves compiles the same trees to machine code through LLVM; it counts where it
+can run. ONNX Runtime gets the same trees as one TreeEnsembleRegressor in float32.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import lightgbm
@@ -21,6 +25,7 @@ from walstreet.kernels import implementation
 from walstreet.kernels.forest import Forest, build_forest, native_forest_problem
 from walstreet.kernels.forest_model import CATEGORICAL_BIT, MISSING_SHIFT, ForestModel, Missing
 from walstreet.kernels.forest_text import parse_forest
+from walstreet.testing.bench.peers import LLEAVES, problem_of
 from walstreet.testing.bench.row import BenchError, Row, Setup, make_row
 from walstreet.testing.bench.timing import Work, interleaved_us
 
@@ -39,6 +44,8 @@ TARGETS: Final = {1: 2.5, 20: 5.0, 100: 5.0, 500: 6.0}
 """Ratios per number of rows, against the best peer that is installed."""
 ONNX_TOLERANCE: Final = 1e-3
 """ONNX Runtime rounds rows, thresholds and leaves to float32; it must still predict the same thing."""
+LLEAVES_TOLERANCE: Final = 1e-9
+"""lleaves adds the same doubles in an order of its own."""
 DOUBLE_TYPE: Final = 1
 ROW_MAJOR: Final = 1
 PREDICT_NORMAL: Final = 0
@@ -53,10 +60,11 @@ def forest_rows(setup: Setup) -> list[Row]:
     booster = train_booster()
     model = parse_forest(booster.model_to_string())
     forest = build_forest(model)
+    trained = Trained(booster, model, forest, None if problem_of(LLEAVES) else compiled_by_lleaves(booster))
     found: list[Row] = []
     for count, target in TARGETS.items():
         turns = runs * SINGLE_ROW_RUNS_FACTOR if count == 1 else runs
-        found += _rows_for(count, target, Trained(booster, model, forest), turns)
+        found += _rows_for(count, target, trained, turns)
     return found
 
 
@@ -79,6 +87,17 @@ def train_booster() -> Any:
     return lightgbm.train(parameters, data, num_boost_round=TREES)
 
 
+def compiled_by_lleaves(booster: Any) -> Any:
+    """Return the booster compiled to machine code; it stays in memory when the files are gone."""
+    lleaves: Any = importlib.import_module(LLEAVES)
+    with tempfile.TemporaryDirectory(prefix="walstreet-bench-") as folder:
+        path = Path(folder) / "model.txt"
+        booster.save_model(str(path))
+        model = lleaves.Model(model_file=str(path))
+        model.compile()
+    return model
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """The same trees as LightGBM, as plain arrays and compiled."""
@@ -86,6 +105,8 @@ class Trained:
     booster: Any
     model: ForestModel
     forest: Forest
+    lleaves: Any
+    """Compiled by lleaves; None where that cannot run."""
 
 
 def _rows_for(count: int, target: float, trained: Trained, runs: int) -> list[Row]:
@@ -105,6 +126,10 @@ def _rows_for(count: int, target: float, trained: Trained, runs: int) -> list[Ro
     else:
         peers["lightgbm, 1 thread"] = lambda _: booster.predict(matrix, num_threads=1)
         theirs = np.asarray(booster.predict(matrix, num_threads=1))
+    if trained.lleaves is not None:
+        compiled = trained.lleaves
+        peers["lleaves, 1 thread"] = lambda _: compiled.predict(matrix, n_jobs=1)
+        np.testing.assert_allclose(compiled.predict(matrix, n_jobs=1), outputs, rtol=LLEAVES_TOLERANCE)
     if theirs.tobytes() != outputs.tobytes():
         raise BenchError(f"forest of {count} rows differs from LightGBM by {np.abs(theirs - outputs).max()}")
     times = interleaved_us(

@@ -269,6 +269,26 @@ def test_lines_keep_their_first_and_last_point() -> None:
     assert points[-1] == "908.0,18.0"
 
 
+def test_a_missing_value_is_a_gap_in_the_line() -> None:
+    """Two stretches of a line are two strokes, and a value that stands alone is still seen."""
+    values = [1.0, 2.0, float("nan"), 3.0, float("nan"), 2.0, 1.0]
+    labels = [str(number) for number in range(len(values))]
+    tree = parsed(lines(labels, [("a", "red", values)], unit="%", label="x"))
+    strokes = [polyline.attrib["points"].split() for polyline in tree.iter("polyline")]
+    assert [len(points) for points in strokes] == [2, 2, 2]
+    assert strokes[1][0] == strokes[1][1]
+
+
+def test_given_bounds_hold_the_axis() -> None:
+    """A share between 40 and 60 % is drawn on an axis from 0 to 100."""
+    tree = parsed(lines(["0", "1"], [("a", "red", [50.0, 50.0])], unit="%", label="x", bounds=(0.0, 100.0)))
+    texts = [text.text for text in tree.iter("text")]
+    assert {"0", "25", "50", "75", "100"} <= set(texts)
+    (polyline,) = tree.iter("polyline")
+    # Halfway between the top at 18 and the bottom at 214.
+    assert polyline.attrib["points"].split()[0] == "84.0,116.0"
+
+
 @pytest.mark.parametrize("values", [[], [5.0], [5.0, 5.0], [float("nan"), 1.0, float("inf"), 2.0], [float("nan")]])
 def test_lines_survive_odd_series(values: list[float]) -> None:
     """No values, equal values and missing values give a picture with finite coordinates."""
