@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walstreet.domain.arbiter import ArbiterCore
-from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.decision_record import column_values
 from walstreet.domain.mode import TRANSITIONS
 from walstreet.domain.units import MINUTE_NS
 from walstreet.testing.arbiter_world import (
     CLOSE_NS,
     DEFAULT_CALIBRATIONS,
-    GATES_OFF,
+    IMBALANCE_COLUMN,
     OPEN_NS,
     ArbiterWorld,
+    world_parameters,
 )
 from walstreet_events import (
     QUANTITY_SCALE,
@@ -110,7 +110,7 @@ def fact(world: ArbiterWorld, kind: str, draw: np.random.Generator, ts_ns: int):
 def test_replay_gives_the_same_state_and_the_same_next_decision(steps: list[tuple[str, int, int]], values: list[float]):
     """Folding inputs and recorded outputs without deciding gives the live state, and the next decision's bytes."""
     world = run_of(steps)
-    core = ArbiterCore(ArbiterParameters(gates=GATES_OFF), DEFAULT_CALIBRATIONS)
+    core = ArbiterCore(world_parameters(), DEFAULT_CALIBRATIONS, imbalance_column=IMBALANCE_COLUMN)
     replayed = core.initial()
     for event, outputs in world.tape:
         for item in (event, *outputs):

@@ -254,6 +254,17 @@ def _book_facts(state: ArbiterState, symbols: tuple[str, ...], now_ns: int, para
     )
 
 
+def _bar_fresh(state: ArbiterState, now_ns: int, parameters: ArbiterParameters) -> bool:
+    block = state.joined
+    return block is not None and freshness.bar_fresh(
+        bar_end_ns=block.ts_ns, bar_ns=state.bar_ns, now_ns=now_ns, parameters=parameters.freshness
+    )
+
+
+def _shares_outstanding(symbols: Sequence[str], parameters: ArbiterParameters) -> FloatArray:
+    return np.array([float(parameters.shares_outstanding.get(symbol, 0)) or np.nan for symbol in symbols])
+
+
 def _imbalance(block: FeatureBlock | None, count: int) -> FloatArray:
     """Return the one feature that is kept of a block, see ``ArbiterCore``; NaN for symbols beyond it."""
     out = np.full(count, np.nan)
@@ -338,10 +349,8 @@ def build_inputs(
     last = np.array([state.ledger.mark_nano(symbol) for symbol in symbols], dtype=np.int64)
     position = np.array([state.ledger.position_micro(symbol) for symbol in symbols], dtype=np.int64)
     rest = state.working.remaining_micro()
-    sigma_5m = market.floats("sigma_5m_bps")
     learned = _learned(state, predictions, (len(horizons), count))
     until, signal_horizon, overnight = _signals(state, symbols, position)
-    outstanding = [float(parameters.shares_outstanding.get(symbol, 0)) or np.nan for symbol in symbols]
     return CycleInputs(
         symbols=symbols,
         horizons_minutes=horizons,
@@ -351,10 +360,7 @@ def build_inputs(
         reconciled=state.reconciled and state.ledger.opened,
         equity_usd=state.equity_nano / PRICE_SCALE if state.equity_nano else float("nan"),
         window=_window(state, now_ns, parameters),
-        bar_fresh=block is not None
-        and freshness.bar_fresh(
-            bar_end_ns=block.ts_ns, bar_ns=state.bar_ns, now_ns=now_ns, parameters=parameters.freshness
-        ),
+        bar_fresh=_bar_fresh(state, now_ns, parameters),
         prediction_fresh=freshness.prediction_fresh(
             horizons, prediction_ts_ns=predictions.ts_ns, now_ns=now_ns, parameters=parameters.freshness
         ),
@@ -364,10 +370,10 @@ def build_inputs(
         mid_nano=mid,
         mark_usd=price_usd(np.where(mid > 0, mid, np.where(close > 0, close, last))),
         spread_bps=market.floats("spread_bps"),
-        sigma_5m_bps=sigma_5m,
+        sigma_5m_bps=market.floats("sigma_5m_bps"),
         sigma_day_bps=market.floats("sigma_day_bps"),
         daily_volume_shares=np.where(volume > 0, shares(volume), np.nan),
-        shares_outstanding=np.array(outstanding),
+        shares_outstanding=_shares_outstanding(symbols, parameters),
         position_micro=position,
         prospective_micro=position + np.array([rest.get(symbol, 0) for symbol in symbols], dtype=np.int64),
         sectors=_sector_codes(state, symbols),

@@ -53,6 +53,8 @@ EQUITY_USD = 1_000_000
 PRICE_USD = 100
 HORIZONS_MINUTES: tuple[int, ...] = (5, 15, 60)
 GATES_OFF = GateSwitches(conformal=False, drift=False, barrier=False, correlation=False, netting=False, rebalance=False)
+IMBALANCE_COLUMN = 0
+"""The world's blocks have one feature, and it is the imbalance."""
 ALL_DAY = ModeCauseParameters(account_age_s_max=86_400.0)
 """The world reports its account once, where a broker is asked every minute."""
 DEFAULT_CALIBRATIONS: tuple[ModelCalibration, ...] = tuple(
@@ -92,7 +94,7 @@ class ArbiterWorld:
     ) -> ArbiterWorld:
         """Return a world in which nothing has happened yet; gates that must first learn are off unless asked for."""
         given = world_parameters(parameters, prefilter=prefilter)
-        core = ArbiterCore(given, calibrations, barriers, imbalance_column=0)
+        core = ArbiterCore(given, calibrations, barriers, imbalance_column=IMBALANCE_COLUMN)
         return cls(symbols=tuple(symbols), core=core, state=core.initial())
 
     def send(self, event: AnyEvent) -> list[AnyEvent]:
