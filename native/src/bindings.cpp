@@ -14,6 +14,7 @@
 #include "float_environment.hpp"
 #include "forest_bindings.hpp"
 #include "matured_bindings.hpp"
+#include "swing_bindings.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -235,6 +236,7 @@ NB_MODULE(_native, module) {
   module.def("ring_returns", &ring_returns, "ring"_a.none(), "bars_seen"_a.none(), "lags"_a.none(), "returns"_a.none());
   bind_decision(module);
   bind_matured(module);
+  bind_swing(module);
 }
 
 }  // namespace walstreet

@@ -8,6 +8,7 @@
 
 #include "decision_kernels.hpp"
 #include "matured.hpp"
+#include "swing.hpp"
 
 namespace walstreet {
 
@@ -75,6 +76,7 @@ struct KernelTable {
   void (*forest_predict)(const ForestArguments& arguments);
   const DecisionKernels* decision;
   const MaturedKernels* matured;
+  const SwingKernels* swing;
 };
 
 namespace baseline {

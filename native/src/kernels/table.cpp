@@ -14,6 +14,7 @@ const KernelTable kernel_table = {
     .forest_predict = forest_predict,
     .decision = &decision_kernels,
     .matured = &matured_kernels,
+    .swing = &swing_kernels,
 };
 
 }  // namespace walstreet::WALSTREET_LEVEL

@@ -199,3 +199,42 @@ def row_medians(
     spreads: NDArray[float64],
     counts: NDArray[int64],
 ) -> None: ...
+
+SWING_INTERFACE_VERSION: int
+
+def swing_columns() -> list[str]: ...
+def swing_simulate(
+    high: NDArray[float64],
+    low: NDArray[float64],
+    close: NDArray[float64],
+    points: NDArray[float64],
+    segments: NDArray[int64],
+    series: NDArray[float64],
+    traded: NDArray[uint8],
+    target: NDArray[float64],
+    held: NDArray[float64],
+) -> None: ...
+def swing_objectives(
+    high: NDArray[float64],
+    low: NDArray[float64],
+    close: NDArray[float64],
+    points: NDArray[float64],
+    windows: NDArray[int64],
+    covered: NDArray[uint8],
+    objective: int,
+    threads: int,
+    values: NDArray[float64],
+) -> None: ...
+def swing_permuted_best(
+    open: NDArray[float64],  # noqa: A002
+    high: NDArray[float64],
+    low: NDArray[float64],
+    close: NDArray[float64],
+    points: NDArray[float64],
+    windows: NDArray[int64],
+    digests: NDArray[int64],
+    objective: int,
+    threads: int,
+    best: NDArray[float64],
+) -> None: ...
+def swing_word_order(digests: NDArray[int64], order: NDArray[int64]) -> None: ...

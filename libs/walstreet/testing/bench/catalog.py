@@ -9,6 +9,7 @@ from walstreet.testing.bench.forest import forest_rows
 from walstreet.testing.bench.latency import latency_rows
 from walstreet.testing.bench.log import log_rows
 from walstreet.testing.bench.row import Maker
+from walstreet.testing.bench.swing import permutation_rows, swing_rows, walk_forward_rows
 
 KNOWN = (
     "forest",
@@ -28,6 +29,9 @@ MAKERS: dict[str, Maker] = {
     "forest": forest_rows,
     "decision": decision_rows,
     "features": feature_rows,
+    "swing": swing_rows,
+    "walkforward": walk_forward_rows,
+    "permutation": permutation_rows,
     "events": event_rows,
     "log": log_rows,
     "latency": latency_rows,
