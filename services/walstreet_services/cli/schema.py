@@ -1,4 +1,4 @@
-"""Owns the generated files: JSON Schema, AsyncAPI, the tables of events and settings, and golden bytes.
+"""Owns the generated files: JSON Schema, AsyncAPI, tables of events, settings and the decision core, golden bytes.
 
 ``python -m walstreet_services.cli.schema`` writes the files, ``--check`` exits 1 when one is stale,
 ``--write-fixtures`` adds golden bytes for events that have none; a published fixture is never overwritten.
@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from walstreet.testing import core_coverage
 from walstreet.testing.events import every_event
 from walstreet_events import READERS, SUBJECT_TABLE, Service, Stream, encode, matches, tag_of, to_json
 from walstreet_events.subjects import SubjectRow
@@ -139,14 +140,19 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def generated() -> dict[Path, str]:
-    """Return every generated text file by its path under the root."""
-    return {
+def generated(root: Path) -> dict[Path, str]:
+    """Return every generated text file by its path under the root; the core's page needs the tests it is made from."""
+    files = {
         SCHEMA_PATH: json_schema(),
         ASYNCAPI_PATH: asyncapi(),
         TABLE_PATH: table(),
         CONFIGURATION_PATH: configuration(),
     }
+    return files | ({core_coverage.PAGE: core_coverage.page(root)} if _has_tests(root) else {})
+
+
+def _has_tests(root: Path) -> bool:
+    return (root / core_coverage.TESTS).is_dir()
 
 
 def stale(root: Path, wanted: Mapping[Path, str]) -> list[str]:
@@ -207,18 +213,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{root} is no checkout of walstreet (it has no proto/walstreet_events); use --root", file=sys.stderr)
         return 2
     if options.check:
-        hints = stale(root, generated())
+        hints = stale(root, generated(root))
         for hint in hints:
             print(hint, file=sys.stderr)
         if hints:
-            print("the event contract is stale; run `make schema` and commit the result", file=sys.stderr)
-        return 1 if hints else 0
-    for path, text in generated().items():
+            print("generated files are stale; run `make schema` and commit the result", file=sys.stderr)
+        return 1 if hints or _unproved(root) else 0
+    for path, text in generated(root).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
     if options.write_fixtures:
         print(f"{len(write_fixtures(root))} fixture files added")
-    return 0
+    return 1 if _unproved(root) else 0
+
+
+def _unproved(root: Path) -> bool:
+    """Say which components of the decision core lack their proof, and return whether any does."""
+    lines = core_coverage.problems(root) if _has_tests(root) else []
+    for line in lines:
+        print(f"{core_coverage.PAGE}: {line}; see {core_coverage.TABLE}", file=sys.stderr)
+    return bool(lines)
 
 
 def _channel(row: SubjectRow) -> dict[str, object]:

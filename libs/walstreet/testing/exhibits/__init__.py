@@ -1,0 +1,1 @@
+"""Owns the exhibits: measurements with targets that show a user what the parts of the system are worth."""
