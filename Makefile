@@ -130,3 +130,21 @@ lock: ## Resolve requirements.lock anew (needs uv)
 clean: ## Remove everything that make made
 	rm -rf $(VENV) .venv-ib-async .venv-ibapi native/build build dist state logs reports report.html bench.json bench.png \
 		.mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+
+# The swing portfolio. DATA is a folder of SYMBOL.parquet, OUT where results go, RUNS and SEED of the permutation test,
+# BOT_FLAGS anything else, such as BOT_FLAGS='--start 2013-01-01 --set selection.top_n=3'.
+OUT ?=
+RUNS ?=
+BOT_FLAGS ?=
+BOT := $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) $(if $(SEED),--seed $(SEED)) $(BOT_FLAGS)
+
+.PHONY: backtest wf permute
+
+backtest: setup ## Simulate the ETF rotation on DATA (default data/parquet): reports/metrics.json, plots, weights, audit
+	$(BIN)/bot backtest $(BOT)
+
+wf: setup ## Walk-forward: choose parameters on rolling windows, test them on what follows
+	$(BIN)/bot walkforward $(BOT)
+
+permute: setup ## Permutation test of every training window [RUNS=200]
+	$(BIN)/bot permute $(BOT) $(if $(RUNS),--runs $(RUNS))

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("requirements-build.lock", "requirements-runtime.lock")
 BUILD_TOOLS = {"cmake", "ninja", "nanobind", "scikit-build-core", "hatchling"}
-DEVELOPERS_TOOLS = {"pytest", "mypy", "ruff", "hypothesis", "numba", "matplotlib"}
+DEVELOPERS_TOOLS = {"pytest", "mypy", "ruff", "hypothesis", "numba"}
 PIN = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)")
 
 

@@ -3,7 +3,8 @@
 Later layers lie on top and mappings are merged deeply. The environment knows the documented names (``IB_HOST``,
 ``IB_PORT``, ``IB_CLIENT_ID``, ``IB_ACCOUNT_PAPER``, ``IB_ACCOUNT_LIVE``; an empty one is not set) and any other
 parameter as ``BOT__SECTION__KEY=value``. Values there and in ``--set section.key=value`` are JSON, or plain text where
-they are none. An unknown key, a wrong type or a value out of range is refused with its path.
+they are none. An unknown key, a wrong type or a value out of range is refused with its path. Keys that only
+`walstreet up` knows may stand in ``config.local.yaml``, which both programs read, and are passed over.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from walstreet.domain.bounds import require_between
 from walstreet.domain.rotation_parameters import NO_COLUMN, CapMode, WeightMethod
 from walstreet.research.swing_grid import make_grid
 from walstreet.research.swing_types import Objective, Settlement, SwingParameters
-from walstreet.runtime.config import Tree, convert, merge, nested, read_layer
+from walstreet.runtime.config import LOCAL_FILE, Tree, convert, known_keys, merge, nested, read_layer, without
 from walstreet.runtime.errors import UsageError
+from walstreet.runtime.settings import Settings
 
 CONFIG_FILE = "config.yaml"
-LOCAL_FILE = "config.local.yaml"
 ENVIRONMENT_PREFIX = "BOT__"
 DOCUMENTED_NAMES = {
     "IB_HOST": "ibkr.host",
@@ -302,14 +303,21 @@ def load_swing_config(folder: Path, environment: Mapping[str, str], settings: It
     tree = read_layer(folder / CONFIG_FILE)
     local = folder / LOCAL_FILE
     if local.is_file():
-        tree = merge(tree, read_layer(local))
+        tree = merge(tree, without(read_layer(local), session_keys()))
     tree = merge(tree, swing_environment(environment))
     for text in settings:
         tree = merge(tree, json_setting(text))
-    config = convert(tree, SwingConfig, f"{folder / CONFIG_FILE} and the layers above")
+    source = f"{folder / CONFIG_FILE} and the layers above"
+    config = convert(tree, SwingConfig, source, reference=f"config/{CONFIG_FILE}")
     # Windows and bounds of the strategy are checked where they are owned; a bad one must not wait for the data.
     config.grid(0, 0)
     return config
+
+
+def session_keys() -> list[str]:
+    """Return the dotted paths that only the sessions' configuration (`walstreet up`) knows."""
+    own = frozenset(known_keys(SwingConfig))
+    return [path for path in known_keys(Settings) if path not in own]
 
 
 def swing_environment(environment: Mapping[str, str]) -> Tree:

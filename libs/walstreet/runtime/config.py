@@ -2,6 +2,9 @@
 
 ``base.yaml`` <- profile <- ``config.local.yaml`` <- environment (``WALSTREET__RISK__GROSS_MAX=0.5``). A key that no
 struct knows is refused with its path, so that a typing mistake cannot silently leave a default in force.
+
+``config.local.yaml`` is read by two programs: by `walstreet up` on top of ``base.yaml`` and by `bot` on top of
+``config.yaml``. Each passes over the keys that only the other one knows; what neither knows is refused by both.
 """
 
 from __future__ import annotations
@@ -18,6 +21,29 @@ import yaml
 from walstreet.runtime.errors import UsageError
 
 ENVIRONMENT_PREFIX = "WALSTREET__"
+LOCAL_FILE = "config.local.yaml"
+REFERENCE = "docs/CONFIGURATION.md"
+SWING_KEYS = (
+    "backtest",
+    "costs",
+    "execution.limit_offset_bps",
+    "execution.live",
+    "execution.max_orders_per_day",
+    "execution.order_type",
+    "features.atr_window",
+    "features.ema_fast",
+    "features.ema_slow",
+    "features.macd",
+    "ibkr",
+    "permutation",
+    "rebalance",
+    "regime",
+    "selection",
+    "universe",
+    "walkforward",
+    "weights",
+)
+"""What only the swing portfolio's configuration knows (``walstreet.research.swing_config``, a layer above this one)."""
 T = TypeVar("T")
 Tree = dict[str, Any]
 
@@ -66,6 +92,18 @@ def read_layer(path: Path) -> Tree:
     return tree
 
 
+def without(tree: Tree, paths: Iterable[str]) -> Tree:
+    """Return ``tree`` without the dotted ``paths``; those that it does not have are passed over."""
+    kept = dict(tree)
+    for path in paths:
+        section, found, rest = path.partition(".")
+        if not found:
+            kept.pop(section, None)
+        elif isinstance(below := kept.get(section), dict):
+            kept[section] = without(below, [rest])
+    return kept
+
+
 def environment_layer(environment: Mapping[str, str]) -> Tree:
     """Return the tree that ``WALSTREET__A__B=value`` variables spell; values are read as YAML scalars."""
     tree: Tree = {}
@@ -98,8 +136,14 @@ def setting(text: str) -> Tree:
     return nested(path.strip().split("."), _scalar(value, path))
 
 
-def convert(tree: Tree, kind: type[T], source: str) -> T:
+def convert(tree: Tree, kind: type[T], source: str, *, reference: str = REFERENCE) -> T:
     """Return ``tree`` as a ``kind``.
+
+    Args:
+        tree: The merged layers.
+        kind: A struct that forbids unknown fields.
+        source: Where the layers come from, for messages.
+        reference: Where the reader of a message finds all keys.
 
     Raises:
         UsageError: Unknown key, wrong type or a value out of range; the text carries the path.
@@ -107,7 +151,7 @@ def convert(tree: Tree, kind: type[T], source: str) -> T:
     try:
         return msgspec.convert(tree, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise UsageError(f"configuration ({source}): {_readable(str(error), kind)}") from error
+        raise UsageError(f"configuration ({source}): {_readable(str(error), kind, reference)}") from error
 
 
 def config_hash(config: object) -> str:
@@ -122,7 +166,7 @@ def _scalar(text: str, place: str) -> object:
         raise UsageError(f"{place}={text!r} cannot be read as a value: {error}") from error
 
 
-def _readable(message: str, kind: type) -> str:
+def _readable(message: str, kind: type, reference: str) -> str:
     """Return msgspec's message with the path first: ``broker.prot: unknown key`` instead of ``... at `$.broker```."""
     text, found, path = message.partition(" - at `$")
     place = path.strip("`").lstrip(".")
@@ -132,7 +176,7 @@ def _readable(message: str, kind: type) -> str:
         full = f"{place}.{key}" if place else key
         near = difflib.get_close_matches(full, known_keys(kind), n=1)
         remedy = f"did you mean {near[0]!r}? All keys" if near else "all keys"
-        return f"unknown key {full!r}; {remedy} are in docs/CONFIGURATION.md"
+        return f"unknown key {full!r}; {remedy} are in {reference}"
     return f"{place}: {text}" if found and place else text
 
 

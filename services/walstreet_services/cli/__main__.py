@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,21 +11,40 @@ from collections.abc import Callable, Sequence
 import walstreet
 from walstreet.adapters.nats import LogError
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
-from walstreet_services.cli import checklist_command, param_command, replay_command, tape_command, up, why_command
 
 SERVICES = ("gateway", "features", "inference", "arbiter", "execution", "reconciler")
-MODULES = {
-    "sim": "walstreet_services.ibsim",
-    "bench": "walstreet_services.cli.bench",
-    "train-zoo": "walstreet_services.cli.train_zoo",
-    "calibrate": "walstreet_services.cli.calibrate",
-    "bootstrap": "walstreet_services.cli.bootstrap",
+COMMANDS = {
+    "up": ("up", "add_arguments", "run the whole stack embedded: log server, simulator, six services"),
+    "tape": ("tape_command", "add_arguments", "look at a TAPE: verify, show, dead"),
+    "replay": ("replay_command", "add_arguments", "decide a recorded session again and compare"),
+    "param": ("param_command", "add_arguments", "change a parameter while a session runs"),
+    "why": ("why_command", "add_arguments", "explain one decision: every number and every gate"),
+    "checklist": ("checklist_command", "add_arguments", "how often each gate let through, and what the checklist says"),
+    "backtest": ("bot", "add_backtest", "simulate the ETF rotation on daily bars: metrics, plots, weights, audit"),
+    "walkforward": (
+        "bot",
+        "add_walkforward",
+        "choose parameters on rolling training windows, test them on what follows",
+    ),
+    "permute": ("bot", "add_permute", "is the best of the grid better than on the same days in another order?"),
+    "weights": ("bot", "add_weights", "print the target weights of one day as JSON, with the reasons"),
 }
-"""Commands that are programs of their own, with their own arguments."""
+"""Command to the module of this package that owns it, what adds its arguments there, and its help. A module is imported
+when its command is named, because an operator in a hurry should not wait for the libraries of all the others."""
+
+PROGRAMS = {
+    "sim": ("walstreet_services.ibsim", "the gateway simulator"),
+    "bench": ("walstreet_services.cli.bench", "measure against peers"),
+    "train-zoo": ("walstreet_services.cli.train_zoo", "train the small model zoo (needs the training extra)"),
+    "calibrate": ("walstreet_services.cli.calibrate", "what the models forecast on unseen sessions, for the gate"),
+    "bootstrap": ("walstreet_services.cli.bootstrap", "prepare a deployment in containers: prepare, declare"),
+    "exhibit": ("walstreet_services.cli.exhibit", "measure what the decision core promises, with pictures"),
+}
+"""Commands that are programs of their own, with their own arguments and `--help`."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the whole command line."""
+def parser(named: str | None = None) -> argparse.ArgumentParser:
+    """Return the command line: every command's name and help, and the arguments of the ``named`` one."""
     top = argparse.ArgumentParser(
         prog="walstreet",
         description="A trading stack for Interactive Brokers whose write-ahead log is the system.",
@@ -33,23 +53,16 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"walstreet {walstreet.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    up.add_arguments(
-        commands.add_parser("up", help="run the whole stack embedded: log server, simulator, six services")
-    )
-    tape_command.add_arguments(commands.add_parser("tape", help="look at a TAPE: verify, show, dead"))
-    replay_command.add_arguments(commands.add_parser("replay", help="decide a recorded session again and compare"))
-    param_command.add_arguments(commands.add_parser("param", help="change a parameter while a session runs"))
-    why_command.add_arguments(commands.add_parser("why", help="explain one decision: every number and every gate"))
-    checklist_command.add_arguments(
-        commands.add_parser("checklist", help="how often each gate let through, and what the checklist says")
-    )
-    passed = "all further arguments are the module's own; see --help after the name"
-    commands.add_parser("sim", help=f"the gateway simulator ({passed})", add_help=False)
-    commands.add_parser("bench", help="measure against peers", add_help=False)
-    commands.add_parser("train-zoo", help="train the small model zoo (needs the training extra)", add_help=False)
-    commands.add_parser("calibrate", help="what the models forecast on unseen sessions, for the gate", add_help=False)
-    commands.add_parser("bootstrap", help="prepare a deployment in containers: prepare, declare", add_help=False)
-    service = commands.add_parser("service", help=f"run one service ({passed})", add_help=False)
+    for name, (module, function, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == named:
+            add: Callable[[argparse.ArgumentParser], None] = getattr(
+                importlib.import_module(f"walstreet_services.cli.{module}"), function
+            )
+            add(command)
+    for name, (_, text) in PROGRAMS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    service = commands.add_parser("service", help="run one service (all further arguments are its own)", add_help=False)
     service.add_argument("name", choices=SERVICES)
     return top
 
@@ -57,11 +70,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in MODULES:
-        _become(MODULES[arguments[0]], arguments[1:])
+    named = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if arguments and arguments[0] in PROGRAMS:
+        _become(PROGRAMS[arguments[0]][0], arguments[1:])
     if arguments[:1] == ["service"] and len(arguments) > 1 and arguments[1] in SERVICES:
         _become(f"walstreet_services.{arguments[1]}", arguments[2:])
-    options = parser().parse_args(arguments)
+    options = parser(named).parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.run
     try:
         return command(options)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from walstreet.domain.signing import KEY_NAME
 from walstreet.runtime.settings import Settings, load_settings
-from walstreet_events.subjects import TURN_ORDER
+from walstreet_events.subjects import TURN_ORDER, Service
 from walstreet_services.cli.bootstrap import main
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -76,12 +77,15 @@ def test_the_recorded_settings_need_no_other_file(prepared: Path) -> None:
 
 
 def test_each_service_gets_a_folder_with_its_own_password_only(prepared: Path) -> None:
-    """A service's folder holds one file, readable by its owner alone, and it is the password the server knows."""
+    """It holds the password the server knows, readable by its owner alone, and the intents' key for two services."""
     server = json.loads((prepared / "nats" / "nats.conf").read_text(encoding="utf-8"))
     passwords = {user["user"]: user["password"] for user in server["authorization"]["users"]}
     assert len(set(passwords.values())) == len(passwords)
     for service in TURN_ORDER:
-        (file,) = (prepared / "users" / service.value).iterdir()
+        seals = service in {Service.ARBITER, Service.EXECUTION}
+        names = [item.name for item in (prepared / "users" / service.value).iterdir()]
+        assert sorted(names) == sorted([service.value, *([KEY_NAME] if seals else [])])
+        file = prepared / "users" / service.value / service.value
         assert file.name == service.value
         assert file.read_text(encoding="utf-8") == passwords[service.value]
         assert stat.S_IMODE(file.stat().st_mode) == 0o600

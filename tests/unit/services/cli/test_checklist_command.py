@@ -245,7 +245,7 @@ def test_an_empty_tape_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_command_is_registered_and_names_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder without a TAPE ends with the code for bad input."""
-    options = parser().parse_args(["checklist", "--state", "x", "--json"])
+    options = parser("checklist").parse_args(["checklist", "--state", "x", "--json"])
     assert (options.state, options.json, options.url) == ("x", True, None)
     assert main(["checklist", "--state", str(tmp_path)]) == EXIT_USAGE
     assert "holds no TAPE" in capsys.readouterr().err
