@@ -115,7 +115,7 @@ class Broker(Protocol):
     async def cancel_all(self) -> None:
         """Send a global cancel."""
 
-    async def preview(self, ticket: OrderTicket) -> MarginPreview:
+    async def preview(self, ticket: OrderTicket, *, timeout_s: float) -> MarginPreview:
         """Ask what margin the order would need; nothing is placed."""
 
     async def snapshot(self, request: str, ts_ns: int) -> SnapshotObserved:

@@ -21,6 +21,7 @@ AnyEvent: TypeAlias = (
     | market.SymbolStatus
     | market.BarCheck
     | market.InstrumentRef
+    | market.PriorSession
     | market.SessionRef
     | features.FeatureBlock
     | prediction.PredictionBlock
@@ -34,6 +35,8 @@ AnyEvent: TypeAlias = (
     | order.IntentBlock
     | order.OrderRefused
     | order.OrderSubmitting
+    | order.MarginAsked
+    | order.MarginAnswered
     | order.OrderCancelling
     | order.OrderUpdated
     | order.OrderFilled

@@ -139,6 +139,19 @@ class InstrumentRef(Event, frozen=True, tag="instrument_ref.v1"):
     """0 when unknown; whatever needs it fails closed for the symbol."""
 
 
+class PriorSession(Event, frozen=True, tag="prior_session.v1"):
+    """What the session before was like, by the broker's daily bars; rules that outlast a session begin with it."""
+
+    symbol: str
+    session_date: str
+    """ISO date of the session that is traded, not of the one that is described."""
+    low_nano: int
+    """0 when unknown, as the others."""
+    close_nano: int
+    close_before_nano: int
+    """Close of the session before that one."""
+
+
 class SessionRef(Event, frozen=True, tag="session_ref.v1"):
     """Facts about the session to be traded, which every service needs before the first bar."""
 

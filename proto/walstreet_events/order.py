@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from walstreet_events.envelope import Event
+from walstreet_events.envelope import Event, EventId
 
 
 class Side(StrEnum):
@@ -101,6 +101,41 @@ class OrderSubmitting(Event, frozen=True, tag="order_submitting.v1"):
     good_till_ns: int
     """The broker itself ends the order then."""
     quote: QuoteSeen
+
+
+class MarginAsked(Event, frozen=True, tag="margin_asked.v1"):
+    """The broker is about to be asked what a parent order would do to the account; nothing is placed by it.
+
+    It holds the whole intent, so that the answer can be decided on without looking back.
+    """
+
+    order: OrderIntent
+    symbol: str
+    mode: str
+    """Mode in which the block was decided."""
+    index: int
+    """Of the intent in its block."""
+    broker_order_id: int
+    """Used by the question alone."""
+    quantity_micro: int
+    limit_nano: int
+    good_till_ns: int
+    quote: QuoteSeen
+
+
+class MarginAnswered(Event, frozen=True, tag="margin_answered.v1"):
+    """The broker's answer to a what-if, or that there was none; amounts are None where it gave no finite number."""
+
+    asked: EventId
+    intent: str
+    symbol: str
+    answered: bool
+    initial_margin_after_nano: int | None
+    maintenance_margin_after_nano: int | None
+    equity_with_loan_after_nano: int | None
+    commission_nano: int | None
+    detail: str
+    """The broker's warning, or why there is no answer."""
 
 
 class OrderCancelling(Event, frozen=True, tag="order_cancelling.v1"):

@@ -65,10 +65,13 @@ def test_every_pattern_of_a_reader_matches_something(service, pattern):
 
 
 def test_readers_are_told_apart():
-    """Features do not read orders, and execution does not read bars."""
+    """Features do not read orders, and execution reads bars for its guards, but no predictions."""
     assert reads(Service.ARBITER, "order.event.AAA")
     assert not reads(Service.FEATURES, "order.event.AAA")
-    assert not reads(Service.EXECUTION, "bar.1m")
+    assert reads(Service.EXECUTION, "bar.1m")
+    assert not reads(Service.EXECUTION, "pred.1m")
+    assert reads(Service.EXECUTION, "epoch.arbiter")
+    assert not reads(Service.EXECUTION, "epoch.features")
 
 
 def test_every_service_takes_its_turn_once():

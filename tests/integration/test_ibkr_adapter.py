@@ -310,7 +310,7 @@ async def test_a_preview_has_margins_and_places_nothing(rig: Rig) -> None:
     """A what-if answers with finite numbers and leaves no order."""
     await rig.broker.stream(SYMBOLS)
     await rig.play(2)
-    preview = await rig.broker.preview(await ticket(rig, rig.broker.next_order_id))
+    preview = await rig.broker.preview(await ticket(rig, rig.broker.next_order_id), timeout_s=5.0)
     assert preview.initial_margin_after_nano is not None
     assert preview.equity_with_loan_after_nano is not None
     snapshot = await rig.broker.snapshot("r" * 32, rig.now_ns())

@@ -10,11 +10,15 @@ from datetime import date
 import pytest
 
 from walstreet.adapters.free_ports import free_port
-from walstreet.adapters.ibkr import ConnectOptions, IbkrBroker
+from walstreet.adapters.ibkr import BrokerError, ConnectOptions, IbkrBroker
 from walstreet.domain.execution import ExecutionCore
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import ExecutionState
-from walstreet.domain.observations import Observation, OrderTicket, QuoteObserved
+from walstreet.domain.guard_margin import MarginParameters
+from walstreet.domain.guard_market import MarketGuardParameters
+from walstreet.domain.observations import MarginObserved, Observation, OrderTicket, QuoteObserved
+from walstreet.domain.signing import seal
+from walstreet.testing.execution_world import DAY_S, EPOCH, KEY, arbiter_epoch, bar, feed
 from walstreet_events import (
     NANOS_PER_SECOND,
     ROOT,
@@ -24,10 +28,13 @@ from walstreet_events import (
     ExternalOrder,
     InstrumentRef,
     IntentBlock,
+    MarginAnswered,
+    MarginAsked,
     OrderCancelling,
     OrderCommission,
     OrderFilled,
     OrderIntent,
+    OrderRefused,
     OrderState,
     OrderSubmitting,
     PhaseName,
@@ -37,6 +44,9 @@ from walstreet_events import (
     Side,
     derive_id,
 )
+from walstreet_services.ibsim.fault_load import convert
+from walstreet_services.ibsim.fault_model import AnyFault
+from walstreet_services.ibsim.faults import FaultOptions
 from walstreet_services.ibsim.gateway import GatewayOptions
 from walstreet_services.ibsim.journal import Journal
 from walstreet_services.ibsim.market_synthetic import SyntheticMarket
@@ -48,6 +58,8 @@ pytestmark = pytest.mark.integration
 LIBRARIES = [name for name in ("ib_insync", "ib_async") if importlib.util.find_spec(name)]
 SYMBOL = "SYN01"
 S = NANOS_PER_SECOND
+WHAT_IF_S = 0.5
+"""Wall time that a question for margin may take here."""
 
 
 @dataclass
@@ -127,6 +139,26 @@ class Desk:
                 )
             elif isinstance(out, OrderCancelling):
                 await self.broker.cancel(out.broker_order_id)
+            elif isinstance(out, MarginAsked):
+                self.inbox.append(await self._preview(out))
+
+    async def _preview(self, asked: MarginAsked) -> MarginObserved:
+        question = OrderTicket(
+            broker_order_id=asked.broker_order_id,
+            client_order_id=asked.id,
+            symbol=asked.symbol,
+            con_id=asked.order.con_id,
+            buy=asked.order.side is Side.BUY,
+            quantity_micro=asked.quantity_micro,
+            limit_nano=asked.limit_nano,
+            good_till_ns=asked.good_till_ns,
+        )
+        preview, detail = None, ""
+        try:
+            preview = await self.broker.preview(question, timeout_s=WHAT_IF_S)
+        except BrokerError as error:
+            detail = str(error)
+        return MarginObserved(ts_ns=self.now_ns(), asked=asked.id, preview=preview, detail=detail)
 
     def intent(self, name: str, **changes: object) -> IntentBlock:
         """Return a block with one intent to buy 100 shares at the market's own mid."""
@@ -146,19 +178,41 @@ class Desk:
             "target_weight": 0.01,
             **changes,
         }
-        return IntentBlock(
+        plain = IntentBlock(
             id=derive_id(name, "block", 0),
             cause=ROOT,
             ts_ns=self.now_ns(),
             decision="d",
             mode="live",
             intents=(OrderIntent(**wanted),),  # type: ignore[arg-type]
-            epoch=1,
+            epoch=0,
         )
+        return seal(plain, epoch=EPOCH, key=KEY)
 
     def of_kind(self, kind: type) -> list[AnyEvent]:
         """Return the events of one type on the log."""
         return [event for event in self.log if isinstance(event, kind)]
+
+
+def core(**changes: object) -> ExecutionCore:
+    """Return a core that lets the market's first seconds pass and asks no margin unless ``changes`` say so."""
+    changes.setdefault("margin", MarginParameters(enabled=False))
+    market = MarketGuardParameters(
+        spread_bps_max=50.0, collar_bps=500.0, feed_age_s_max=10.0, blackout_open_s=0.0, adv_usd_min=0.0
+    )
+    return ExecutionCore(
+        ExecutionParameters(market=market, drift_bps_max=500.0, **changes),
+        (KEY,),
+    )  # type: ignore[arg-type]
+
+
+def history(open_ns: int) -> list[AnyEvent]:
+    """Return a quiet quarter of an hour of each of the two days before."""
+    return [
+        bar(open_ns + (minute * 60 - day * DAY_S) * S, close=100.0 + 0.01 * minute, warmup=True, symbols=(SYMBOL,))
+        for day in (2, 1)
+        for minute in range(1, 16)
+    ]
 
 
 async def prepared(desk: Desk) -> None:
@@ -179,10 +233,12 @@ async def prepared(desk: Desk) -> None:
             sector=facts.sector,
             min_tick_nano=facts.min_tick_nano,
             lot_micro=facts.lot_micro,
-            prior_close_nano=0,
-            average_daily_volume_micro=0,
+            prior_close_nano=desk.server.gateway.market.instruments[0].prior_close_nano,
+            average_daily_volume_micro=desk.server.gateway.market.instruments[0].average_daily_volume_micro,
         )
     )
+    for event in (arbiter_epoch(), feed(), *history(session.open_ns)):
+        await desk.give(event)
     await desk.give(
         SessionPhase(
             id=derive_id("open", "phase", 0),
@@ -204,7 +260,12 @@ async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
     """Return a desk that is ready to trade, under each installed library."""
     market = SyntheticMarket([SYMBOL], seed=1, day=date(2026, 3, 2), step_ns=5 * S, minutes=30)
     server = SimulatorServer(
-        market, QueueMatching(market.instruments, market.session), Journal(None), GatewayOptions(), speed=None
+        market,
+        QueueMatching(market.instruments, market.session),
+        Journal(None),
+        GatewayOptions(),
+        speed=None,
+        faults=FaultOptions(),
     )
     try:
         port = await server.listen("127.0.0.1", free_port())
@@ -212,7 +273,7 @@ async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
         built = Desk(
             server=server,
             options=options,
-            core=ExecutionCore(ExecutionParameters(spread_bps_max=50.0, collar_bps=500.0)),
+            core=core(),
         )
         try:
             await prepared(built)
@@ -256,7 +317,7 @@ async def test_an_intent_is_filled_paid_and_reconciled(desk: Desk) -> None:
 
 async def test_a_restart_with_an_order_at_work_finds_it_and_sends_nothing(desk: Desk) -> None:
     """The new process sees unknown, then working, then the fill that it missed; the broker has one order."""
-    desk.core = ExecutionCore(ExecutionParameters(aggression="mid", spread_bps_max=50.0, collar_bps=500.0))
+    desk.core = core(aggression="mid")
     await desk.give(desk.intent("one", quantity_micro=100_000_000))
     sent = desk.of_kind(OrderSubmitting)[0]
     again = await restarted(desk)
@@ -314,9 +375,7 @@ async def test_a_submission_that_never_left_expires_by_proof_and_is_not_resent(d
 
 async def test_the_broker_ends_an_order_at_its_good_till_time(desk: Desk) -> None:
     """A passive order that is not reached is over at the broker without a cancel of ours, as expired."""
-    desk.core = ExecutionCore(
-        ExecutionParameters(aggression="cross", spread_bps_max=50.0, collar_bps=500.0, cancel_grace_s=15.0)
-    )
+    desk.core = core(cancel_grace_s=15.0)
     # Far below the market: a quote that is older and lower than the broker's own makes the limit passive.
     real = desk.state.quotes[SYMBOL]
     desk.state.quotes[SYMBOL] = QuoteObserved(
@@ -332,3 +391,43 @@ async def test_the_broker_ends_an_order_at_its_good_till_time(desk: Desk) -> Non
     order = next(iter(desk.state.orders.values()))
     assert (order.state, order.filled_micro) == (OrderState.EXPIRED, 0)
     assert desk.of_kind(OrderCancelling) == []
+
+
+async def test_margin_is_asked_answered_and_then_the_order_is_filled(desk: Desk) -> None:
+    """The what-if is a fact before the order is, places nothing itself, and its id is not the order's."""
+    desk.core = core(margin=MarginParameters())
+    await desk.give(desk.intent("one"))
+    await desk.play(3)
+    (asked,), (told,), (sent,) = (desk.of_kind(kind) for kind in (MarginAsked, MarginAnswered, OrderSubmitting))
+    kinds = [type(event) for event in desk.log]
+    assert kinds.index(MarginAsked) < kinds.index(MarginAnswered) < kinds.index(OrderSubmitting)
+    assert told.answered
+    assert 0 < told.initial_margin_after_nano < told.equity_with_loan_after_nano
+    assert asked.broker_order_id < sent.broker_order_id
+    assert desk.state.orders[sent.client_order_id].state is OrderState.FILLED
+    assert desk.of_kind(ExternalOrder) == []
+    await desk.give(request("r", desk.now_ns()))
+    snapshot = desk.of_kind(ReconSnapshot)[-1]
+    assert {each.order_ref for each in (*snapshot.open_orders, *snapshot.completed_orders)} <= {sent.client_order_id}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"kind": "what_if", "answer": "unset"}, "margin_unknown"),
+        ({"kind": "what_if", "answer": "zeros"}, "margin_unknown"),
+        ({"kind": "what_if", "answer": "never"}, "margin_unknown"),
+    ],
+)
+async def test_without_numbers_nothing_is_sent(desk: Desk, fault: dict[str, object], reason: str) -> None:
+    """Unset values, zeros and silence are refusals with a journaled answer, and the broker gets no order."""
+    desk.core = core(margin=MarginParameters())
+    desk.server.gateway.faults.inject(convert(fault, AnyFault, "test"))
+    await desk.give(desk.intent("one"))
+    await desk.play(1)
+    assert len(desk.of_kind(MarginAnswered)) == 1
+    assert [event.reason for event in desk.of_kind(OrderRefused)] == [reason]
+    assert desk.of_kind(OrderSubmitting) == []
+    await desk.give(request("r", desk.now_ns()))
+    snapshot = desk.of_kind(ReconSnapshot)[-1]
+    assert (snapshot.ok, snapshot.open_orders, snapshot.completed_orders) == (True, (), ())

@@ -295,7 +295,7 @@ def test_no_short_goes_without_a_locate_and_a_legal_price(seed):
         now_ns=NOW, order=order, borrow=maybe(rng, borrow, borrow), rule=maybe(rng, rule, rule),
         session=rng.choice(("d", "d", "e")), quote=maybe(rng, quote_of(rng), quote_of(rng)),
     )  # fmt: skip
-    outcome = check_short(facts, ShortSaleParameters())
+    outcome = check_short(facts, ShortSaleParameters(borrow_configured=True))
     if not outcome.verdict.allowed:
         assert outcome.allowed_micro == 0
         return

@@ -11,12 +11,9 @@ from dataclasses import replace
 import msgspec
 
 from walstreet.domain.execution_account import account_events, snapshot_event
+from walstreet.domain.execution_fold import absent_orders
 from walstreet.domain.execution_parameters import ExecutionParameters
-from walstreet.domain.execution_state import (
-    EARLY_COMMISSIONS_MAX,
-    ExecutionState,
-    absent_orders,
-)
+from walstreet.domain.execution_state import EARLY_COMMISSIONS_MAX, ExecutionState
 from walstreet.domain.observations import (
     AccountObserved,
     BrokerOrderFacts,

@@ -27,6 +27,7 @@ from walstreet.domain.observations import (
     HistoryObserved,
     InstrumentsObserved,
     LinkObserved,
+    MarginObserved,
     Observation,
     OrderErrorObserved,
     OrderStatusObserved,
@@ -144,6 +145,7 @@ class GatewayCore:
                 | OrderErrorObserved()
                 | AccountObserved()
                 | SnapshotObserved()
+                | MarginObserved()
                 | DecisionTimed()
             ):
                 pass  # Orders and account belong to execution, decisions to the arbiter.

@@ -21,6 +21,7 @@ from walstreet_events import (
     InstrumentRef,
     IntBlock,
     PhaseName,
+    PriorSession,
     SessionPhase,
     SessionRef,
     SymbolStatus,
@@ -49,6 +50,7 @@ class GatewayState:
     feeds: dict[str, tuple[bool, str]] = field(default_factory=dict)
     halts: dict[str, bool] = field(default_factory=dict)
     refs: dict[str, InstrumentRef] = field(default_factory=dict)
+    priors: dict[str, PriorSession] = field(default_factory=dict)
     link: bool | None = None
     statuses: int = 0
     """Status and reference events written so far; it makes their ids unique."""
@@ -71,7 +73,7 @@ class GatewayState:
         """Forget what belonged to an older session; connection, feeds, halts and prices outlive it."""
         self.session_date, self.session, self.phase = session_date, None, None
         self.tick_ns = self.bar_end_ns = 0
-        self.refs = {}
+        self.refs, self.priors = {}, {}
         self.builder, self.repair, self.sealed = None, None, deque()
 
 
@@ -88,24 +90,31 @@ def fold(state: GatewayState, event: AnyEvent) -> None:
             state.tick_ns = event.ts_ns
         case BarBlock():
             _fold_bar(state, event)
+        case InstrumentRef() | PriorSession() | FeedStatus() | BrokerStatus() | SymbolStatus():
+            state.statuses += 1
+            _fold_status(state, event)
+        case _:
+            pass
+
+
+def _fold_status(
+    state: GatewayState, event: InstrumentRef | PriorSession | FeedStatus | BrokerStatus | SymbolStatus
+) -> None:
+    match event:
         case InstrumentRef():
             state.refs[event.symbol] = event
-            state.statuses += 1
             if event.symbol in state.symbols:
                 position = state.symbols.index(event.symbol)
                 if state.last_close[position] == 0:
                     state.last_close[position] = event.prior_close_nano
+        case PriorSession():
+            state.priors[event.symbol] = event
         case FeedStatus():
             state.feeds[event.farm] = (event.healthy, event.data_type)
-            state.statuses += 1
         case BrokerStatus():
             state.link = event.connected
-            state.statuses += 1
         case SymbolStatus():
             state.halts[event.symbol] = event.halted
-            state.statuses += 1
-        case _:
-            pass
 
 
 def _fold_bar(state: GatewayState, event: BarBlock) -> None:

@@ -16,6 +16,7 @@ from walstreet_events import (
     EventId,
     FeedStatus,
     InstrumentRef,
+    PriorSession,
     SessionRef,
     SymbolStatus,
     derive_id,
@@ -40,10 +41,10 @@ def session_event(plan: SessionPlan, *, bar_ns: int, ts_ns: int) -> SessionRef:
 
 def instrument_events(
     state: GatewayState, plan: SessionPlan, observation: InstrumentsObserved
-) -> Sequence[InstrumentRef]:
+) -> Sequence[InstrumentRef | PriorSession]:
     """Return the reference facts that are new or changed, in the order of the plan's symbols."""
     facts = {item.symbol: item for item in observation.instruments}
-    events: list[InstrumentRef] = []
+    events: list[InstrumentRef | PriorSession] = []
     for symbol in plan.symbols:
         if symbol not in facts:
             continue
@@ -65,6 +66,20 @@ def instrument_events(
         )
         if known is None or msgspec.structs.replace(event, id=known.id, ts_ns=known.ts_ns) != known:
             events.append(event)
+        prior = PriorSession(
+            id=_id(state, plan, PriorSession, len(events)),
+            cause=ROOT,
+            ts_ns=observation.ts_ns,
+            symbol=symbol,
+            session_date=plan.session_date,
+            low_nano=observation.prior_low_nano.get(symbol, 0),
+            close_nano=observation.prior_close_nano.get(symbol, 0),
+            close_before_nano=observation.close_before_nano.get(symbol, 0),
+        )
+        told = state.priors.get(symbol)
+        # Where nothing is known there is nothing to tell; readers fail closed without the fact.
+        if prior.low_nano and (told is None or msgspec.structs.replace(prior, id=told.id, ts_ns=told.ts_ns) != told):
+            events.append(prior)
     return events
 
 

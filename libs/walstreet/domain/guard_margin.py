@@ -54,6 +54,8 @@ class MarginReason(StrEnum):
 class MarginParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much of the account an order may use."""
 
+    enabled: bool = True
+    """Ask the broker before every parent that does not only reduce; without it no margin is judged."""
     initial_margin_share_max: float = 0.85
     """Of equity with loan."""
     available_funds_usd_min: float = 1_000.0
@@ -214,6 +216,11 @@ def _judge(answer: MarginAnswer, parameters: MarginParameters) -> Finding:
 def needs_what_if(order: GuardedOrder) -> bool:
     """Return whether the broker must be asked before ``order`` may be sent."""
     return not order.reducing
+
+
+def inactive_guards(parameters: MarginParameters) -> tuple[str, ...]:
+    """Return the gate's name where it is switched off, for the start and the dashboard."""
+    return () if parameters.enabled else ("margin",)
 
 
 def check_margin(facts: MarginFacts, parameters: MarginParameters) -> GuardVerdict:

@@ -9,6 +9,7 @@ repeated executions, which a person must re-arm, stands in ``repeat_throttle``.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -162,8 +163,8 @@ class OrderFacts:
     order: GuardedOrder
     reference_nano: int | None
     """A recent price of the symbol, for the notional of market orders and positions."""
-    intents_handled: frozenset[str] | None
-    """Ids handled before, in this life or an earlier one; only asked for membership."""
+    intents_handled: Container[str] | None
+    """Ids handled before, in this life or an earlier one."""
     recent: tuple[RecentOrder, ...] | None
     """Parents sent within the longest window, this one not among them."""
     restricted: frozenset[str] | None
@@ -402,6 +403,11 @@ ORDER_GUARDS: tuple[Guard[OrderFacts, OrderGuardParameters], ...] = (
     check_total_turnover,
 )
 """In the order in which a refusal is reported."""
+
+
+def inactive_guards(parameters: OrderGuardParameters) -> tuple[str, ...]:
+    """Return the guards whose data source is not configured, for the start and the dashboard."""
+    return () if parameters.restricted_configured else ("restricted",)
 
 
 def check_orders(facts: OrderFacts, parameters: OrderGuardParameters) -> tuple[GuardVerdict, ...]:

@@ -55,6 +55,8 @@ class ShortSaleParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """False for a cash account and for a long-only profile."""
     borrow_level_min: float = 2.5
     """Tick 46: above 2.5 shares are there, above 1.5 only with a locate, below that not at all."""
+    borrow_configured: bool = False
+    """Whether a source of availability exists; without one it is not judged, which is said at the start."""
     shortable_shares_min: int = 100
     fee_configured: bool = True
     """Whether a source of borrow fees exists; without one the fee is not judged, and the verdict says so."""
@@ -151,11 +153,15 @@ def check_short_guard(facts: ShortFacts, parameters: ShortSaleParameters) -> Fin
     size = Measure(name="short_shares", value=split.short_micro / QUANTITY_SCALE)
     if not parameters.shorts_permitted:
         return Finding(reason=ShortReason.SHORT_NOT_PERMITTED, measures=(size,))
-    reason, measures = _check_borrow(facts, split, parameters)
+    reason: ShortReason | None = None
+    measures: tuple[Measure, ...] = ()
+    note = "no source of borrow facts is configured"
+    if parameters.borrow_configured:
+        reason, measures = _check_borrow(facts, split, parameters)
+        note = "" if parameters.fee_configured else "no source of borrow fees is configured"
     if reason is None:
         reason, more = _check_rule(facts, parameters)
         measures = (*measures, *more)
-    note = "" if parameters.fee_configured else "no source of borrow fees is configured"
     return Finding(reason=reason, measures=(size, *measures), note=note)
 
 
@@ -223,6 +229,13 @@ def _check_rule(facts: ShortFacts, parameters: ShortSaleParameters) -> tuple[Sho
     measures = (Measure(name="limit_usd", value=None if limit is None else usd(limit), limit=usd(quote.bid_nano)),)
     above = limit is not None and limit > quote.bid_nano
     return (None if above else ShortReason.SSR_PRICE), measures
+
+
+def inactive_guards(parameters: ShortSaleParameters) -> tuple[str, ...]:
+    """Return what is not judged because its data source is not configured, for the start and the dashboard."""
+    if not parameters.borrow_configured:
+        return ("borrow", "borrow_fee")
+    return () if parameters.fee_configured else ("borrow_fee",)
 
 
 def check_short(facts: ShortFacts, parameters: ShortSaleParameters) -> ShortVerdict:

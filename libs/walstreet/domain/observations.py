@@ -254,6 +254,16 @@ class SnapshotObserved(msgspec.Struct, frozen=True, kw_only=True):
     account: AccountFacts | None
 
 
+class MarginObserved(msgspec.Struct, frozen=True, kw_only=True):
+    """A what-if was answered, or will not be; ``preview`` None means that there is no answer."""
+
+    ts_ns: int
+    asked: str
+    """Id of the MarginAsked event."""
+    preview: MarginPreview | None
+    detail: str
+
+
 class HistoryObserved(msgspec.Struct, frozen=True, kw_only=True):
     """Warm-up history of all symbols: bars of equal ``bar_ns``, per symbol, oldest first."""
 
@@ -269,6 +279,10 @@ class InstrumentsObserved(msgspec.Struct, frozen=True, kw_only=True):
     instruments: tuple[InstrumentFacts, ...]
     prior_close_nano: dict[str, int]
     average_daily_volume_micro: dict[str, int]
+    prior_low_nano: dict[str, int] = msgspec.field(default_factory=dict)
+    """Low of the session before."""
+    close_before_nano: dict[str, int] = msgspec.field(default_factory=dict)
+    """Close of the session before that one."""
 
 
 class DecisionTimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,6 +308,7 @@ Observation: TypeAlias = (
     | OrderErrorObserved
     | AccountObserved
     | SnapshotObserved
+    | MarginObserved
     | HistoryObserved
     | InstrumentsObserved
     | DecisionTimed

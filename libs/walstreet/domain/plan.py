@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet_events import NANOS_PER_SECOND, QUANTITY_SCALE, OrderIntent, QuoteSeen, Side, derive_id
 
-SLICES = 1
-"""One child per parent for now; identity already numbers them."""
+SLICES_MAX = 2
+"""The part of a sell that closes a position and the part that is short; identity numbers them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,26 +30,42 @@ def child_id(intent_id: str, slice_index: int) -> str:
 
 
 def plan_children(
-    intent: OrderIntent, quote: QuoteSeen, *, min_tick_nano: int, now_ns: int, parameters: ExecutionParameters
+    intent: OrderIntent,
+    quote: QuoteSeen,
+    *,
+    parts_micro: tuple[int, ...],
+    min_tick_nano: int,
+    now_ns: int,
+    parameters: ExecutionParameters,
 ) -> tuple[Child, ...]:
-    """Return the children of ``intent``; ``quote`` is two-sided and not crossed.
+    """Return one child of ``intent`` for each part; ``quote`` is two-sided.
+
+    Args:
+        intent: The parent.
+        quote: What the limits are taken from.
+        parts_micro: Quantities, at most ``SLICES_MAX``; fractions of a share are not ordered, nor is a part without
+            a whole share.
+        min_tick_nano: The instrument's price increment.
+        now_ns: When the time in force begins.
+        parameters: How aggressively to price.
 
     Raises:
         ValueError: The instrument has no positive tick.
     """
+    assert len(parts_micro) <= SLICES_MAX
     if min_tick_nano <= 0:
         raise ValueError(f"min_tick_nano of {intent.symbol} is {min_tick_nano}; the instrument's facts are broken")
-    quantity = intent.quantity_micro // QUANTITY_SCALE * QUANTITY_SCALE
     good_till = min(intent.expires_ns, now_ns + intent.tif_s * NANOS_PER_SECOND)
     return tuple(
         Child(
             client_order_id=child_id(intent.id, index),
             slice_index=index,
-            quantity_micro=quantity,
+            quantity_micro=part_micro // QUANTITY_SCALE * QUANTITY_SCALE,
             limit_nano=limit_price(intent.side, quote, min_tick_nano=min_tick_nano, parameters=parameters),
             good_till_ns=good_till // NANOS_PER_SECOND * NANOS_PER_SECOND,
         )
-        for index in range(SLICES)
+        for index, part_micro in enumerate(parts_micro)
+        if part_micro >= QUANTITY_SCALE
     )
 
 

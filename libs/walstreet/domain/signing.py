@@ -12,14 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
 from walstreet.domain.bounds import require_between
 from walstreet.domain.guard_verdict import nanos
 from walstreet_events import IntentBlock, encode
+
+EventT = TypeVar("EventT")
+KEY_NAME = "intent_key"
+"""Name of the key's file in a credentials folder."""
 
 PREFIX = b"walstreet.intent_block.hmac_sha256.v1\x00"
 """Keeps a signature from meaning anything for another kind of message under the same key."""
@@ -52,6 +58,16 @@ class SignatureReason(StrEnum):
     DUPLICATE_INTENT = "duplicate_intent"
 
 
+UNBELIEVED = (
+    SignatureReason.SIGNATURE_MISSING,
+    SignatureReason.SIGNATURE_INVALID,
+    SignatureReason.EPOCH_UNKNOWN,
+    SignatureReason.EPOCH_STALE,
+    SignatureReason.EPOCH_AHEAD,
+)
+"""Of a block that the arbiter in office did not write: nothing that it says may leave a trace in a state."""
+
+
 class SigningParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For how long a signed block may be acted on."""
 
@@ -72,9 +88,9 @@ class SigningFacts:
     now_ns: int
     epoch: int | None
     """Newest epoch of the arbiter in the log."""
-    blocks_handled: frozenset[str] | None
-    """Ids of blocks; only asked for membership."""
-    intents_handled: frozenset[str] | None
+    blocks_handled: Container[str] | None
+    """Ids of blocks."""
+    intents_handled: Container[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +122,25 @@ def canonical_bytes(block: IntentBlock) -> bytes:
     return PREFIX + encode(msgspec.structs.replace(block, signature=b""))
 
 
-def _digest(block: IntentBlock, key: bytes) -> bytes:
+def require_keys(keys: tuple[bytes, ...]) -> None:
+    """Refuse keys that nothing may be verified with.
+
+    Raises:
+        ValueError: No key, too many, or one that is too short.
+    """
+    if not 1 <= len(keys) <= KEYS_MAX:
+        raise ValueError(f"signing: {len(keys)} keys are configured; allowed is 1 to {KEYS_MAX}")
+    for key in keys:
+        _require_key(key)
+
+
+def _require_key(key: bytes) -> None:
     if len(key) < KEY_BYTES_MIN:
         raise ValueError(f"signing: the key has {len(key)} bytes; it must have at least {KEY_BYTES_MIN}, all random")
+
+
+def _digest(block: IntentBlock, key: bytes) -> bytes:
+    _require_key(key)
     return hmac.new(key, canonical_bytes(block), hashlib.sha256).digest()
 
 
@@ -119,6 +151,18 @@ def sign(block: IntentBlock, key: bytes) -> IntentBlock:
         ValueError: The key is too short.
     """
     return msgspec.structs.replace(block, signature=_digest(block, key))
+
+
+def seal(block: IntentBlock, *, epoch: int, key: bytes) -> IntentBlock:
+    """Return ``block`` as its producer's life ``epoch`` sends it: with the epoch, signed."""
+    return sign(msgspec.structs.replace(block, epoch=epoch), key)
+
+
+def unsealed(event: EventT) -> EventT:
+    """Return an intent block without the seal, which says who sent it and not what was decided; others as they are."""
+    if isinstance(event, IntentBlock):
+        return msgspec.structs.replace(event, epoch=0, signature=b"")
+    return event
 
 
 def _signed_by_any(block: IntentBlock, keys: tuple[bytes, ...]) -> bool:
@@ -143,8 +187,7 @@ def verify(
     Raises:
         ValueError: No key, too many, or one that is too short: execution's own configuration is at fault.
     """
-    if not 1 <= len(keys) <= KEYS_MAX:
-        raise ValueError(f"signing: {len(keys)} keys are configured; allowed is 1 to {KEYS_MAX}")
+    require_keys(keys)
     refusal = _signature_refusal(block, keys) or _standing_refusal(block, facts, parameters)
     if refusal is not None:
         return BlockVerdict(reason=refusal[0], detail=refusal[1])

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from walstreet.domain.signing import unsealed
 from walstreet.ports import Core, StateT
 from walstreet.runtime.loop_ports import Message
-from walstreet_events import AnyEvent, ModeRequest, ProducerEpoch, Service, decode, encode, reads, tag_of
+from walstreet_events import AnyEvent, IntentBlock, ModeRequest, ProducerEpoch, Service, decode, encode, reads, tag_of
 from walstreet_events import headers as names
 
 DIFFERENCES_SHOWN_MAX = 20
@@ -113,6 +114,11 @@ def _is_chain_request(event: AnyEvent) -> bool:
     return isinstance(event, ModeRequest) and event.reason.startswith(CHAIN_REQUEST_BEGINS)
 
 
+def _compared(event: AnyEvent, payload: bytes) -> bytes:
+    """Return what was decided: the bytes on the TAPE, without the seal of an intent block (docs/adr/0007)."""
+    return encode(unsealed(event)) if isinstance(event, IntentBlock) else payload
+
+
 def _match(report: ReplayReport, seq: int, decided: list[AnyEvent], have: list[tuple[int, bytes, AnyEvent]]) -> None:
     expected = {event.id: event for event in decided}
     turns = {event.id: turn for turn, event in enumerate(decided)}
@@ -124,7 +130,7 @@ def _match(report: ReplayReport, seq: int, decided: list[AnyEvent], have: list[t
         report.by_type[tag] = report.by_type.get(tag, 0) + 1
         if again is None:
             detail = "on the TAPE, but not decided again"
-        elif encode(again) != payload:
+        elif encode(unsealed(again)) != _compared(own, payload):
             detail = "decided again with other bytes"
         elif turns[own.id] < reached:
             detail = "decided again, but in another order"

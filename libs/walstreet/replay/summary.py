@@ -11,6 +11,7 @@ import numpy as np
 
 from walstreet.domain.gate_rates import GateRate
 from walstreet.domain.monitor_parameters import MonitorParameters
+from walstreet.domain.signing import unsealed
 from walstreet.replay.checklist_log import ChecklistLog
 from walstreet.replay.gate_series import GateSeries
 from walstreet.replay.watch import SessionWatch
@@ -35,6 +36,7 @@ from walstreet_events import (
     SessionRef,
     Side,
     decode,
+    encode,
     tag_of,
 )
 from walstreet_events import headers as names
@@ -172,11 +174,13 @@ class Summarizer:
 
     def _hash(self, message: Message, event: AnyEvent) -> None:
         tag = tag_of(type(event))
+        # Who sent intents, and under which key, belongs to this life and this folder; what was decided does not.
+        payload = encode(unsealed(event)) if isinstance(event, IntentBlock) else message.payload
         for group, tags in HASH_GROUPS.items():
             if tag in tags:
                 digest = self._digests.setdefault((group, message.subject), hashlib.sha256())
-                digest.update(len(message.payload).to_bytes(8, "little"))
-                digest.update(message.payload)
+                digest.update(len(payload).to_bytes(8, "little"))
+                digest.update(payload)
 
     def _count(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 - one flat match over event types reads best
         summary = self.summary

@@ -16,6 +16,7 @@ from walstreet.domain.reconciler import ReconcilerCore
 from walstreet.features.core import FeaturesCore
 from walstreet.features.table import FEATURES
 from walstreet.runtime.errors import UsageError
+from walstreet.runtime.sealing import read_intent_keys
 from walstreet.runtime.settings import Settings
 
 IMBALANCE_FEATURE = "flow_1"
@@ -124,8 +125,12 @@ def conformal_history(settings: Settings) -> ConformalHistory | None:
 
 
 def execution_core(settings: Settings) -> ExecutionCore:
-    """Return execution's core."""
-    return ExecutionCore(settings.execution)
+    """Return execution's core.
+
+    Raises:
+        UsageError: The key of the intents cannot be read.
+    """
+    return ExecutionCore(settings.execution, read_intent_keys(settings))
 
 
 def reconciler_core(settings: Settings) -> ReconcilerCore:

@@ -13,10 +13,21 @@ from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.calibrate import BarrierModel, ModelCalibration
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.gateway_parameters import GatewayParameters
+from walstreet.domain.governor import GovernorParameters
 from walstreet.domain.inference import InferenceParameters
 from walstreet.domain.reconciler_parameters import ReconcilerParameters
 from walstreet.features.parameters import FeatureParameters
-from walstreet.runtime.config import ENVIRONMENT_PREFIX, Tree, convert, environment_layer, merge, read_layer
+from walstreet.runtime.config import (
+    ENVIRONMENT_PREFIX,
+    LOCAL_FILE,
+    SWING_KEYS,
+    Tree,
+    convert,
+    environment_layer,
+    merge,
+    read_layer,
+    without,
+)
 
 BrokerLibrary = Literal["ib_insync", "ib_async"]
 ClockMode = Literal["wall", "broker", "turns"]
@@ -50,6 +61,9 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Its monitor, which must report fsync-always."""
     credentials_dir: str = ""
     """Folder with one password file for each NATS user; empty connects without a user."""
+    intent_key_file: str = ""
+    """Key under which the arbiter signs intents and execution verifies them; empty is ``intent_key`` in
+    ``credentials_dir``. While keys are exchanged the old one stands beside it as ``<file>.previous``."""
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +87,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Longest wait for an answer of the broker."""
     paced: bool = True
     """False only for the simulator, whose session may run faster than the wall clock."""
+    governor: GovernorParameters = GovernorParameters()
+    """Pace of all outgoing messages, for each connection."""
 
 
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,12 +152,15 @@ def load_settings(
 ) -> Settings:
     """Return the settings of ``files`` in order, then the environment, then ``over``.
 
+    A file named ``config.local.yaml`` may also hold the swing portfolio's keys, which are passed over.
+
     Raises:
         walstreet.runtime.errors.UsageError: A file, key or value that cannot be used, named with its path.
     """
     tree: Tree = {}
     for path in files:
-        tree = merge(tree, read_layer(path))
+        layer = read_layer(path)
+        tree = merge(tree, without(layer, SWING_KEYS) if path.name == LOCAL_FILE else layer)
     tree = merge(tree, environment_layer(environment))
     for layer in over:
         tree = merge(tree, layer)

@@ -36,6 +36,7 @@ from walstreet_events import (
     PhaseName,
     PredictionBlock,
     Prefilter,
+    PriorSession,
     Quote,
     ReconReport,
     SessionPhase,
@@ -101,6 +102,20 @@ def _features() -> FeatureBlock:
     )
 
 
+def prior_session() -> PriorSession:
+    """Return what the session before was like."""
+    return PriorSession(
+        id=event_id(PriorSession),
+        cause=ROOT,
+        ts_ns=OPEN_NS - BAR_NS,
+        symbol="AAA",
+        session_date=SESSION_DATE,
+        low_nano=98_400_000_000,
+        close_nano=99_750_000_000,
+        close_before_nano=100_500_000_000,
+    )
+
+
 def market_examples() -> list[AnyEvent | AnyTick]:
     """Return one event of every type."""
     end_ns = OPEN_NS + BAR_NS
@@ -154,6 +169,7 @@ def market_examples() -> list[AnyEvent | AnyTick]:
             prior_close_nano=99_000_000_000,
             average_daily_volume_micro=50_000_000_000_000,
         ),
+        prior_session(),
         session_ref(),
         _features(),
         Quote(

@@ -8,6 +8,8 @@ from walstreet_events import (
     EventId,
     ExternalOrder,
     IntentBlock,
+    MarginAnswered,
+    MarginAsked,
     OrderCancelling,
     OrderCommission,
     OrderFilled,
@@ -32,7 +34,49 @@ ORDER = "order-1"
 EXECUTION = "0000e0d5.00000001.01.01"
 DECISION: EventId = derive_id("example", "decision.v1", 0)
 GOOD_TILL_S = 60
-OrderEvent = OrderRefused | OrderSubmitting | OrderCancelling | OrderUpdated | OrderFilled | OrderCommission
+OrderEvent = (
+    OrderRefused
+    | OrderSubmitting
+    | MarginAsked
+    | MarginAnswered
+    | OrderCancelling
+    | OrderUpdated
+    | OrderFilled
+    | OrderCommission
+)
+
+
+def margin_events(ts_ns: int, intent: OrderIntent) -> tuple[MarginAsked, MarginAnswered]:
+    """Return the question for an order's margin and its answer."""
+    asked = MarginAsked(
+        id=derive_id(INTENT, tag_of(MarginAsked), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        order=intent,
+        symbol="AAA",
+        mode="live",
+        index=0,
+        broker_order_id=6,
+        quantity_micro=100_000_000,
+        limit_nano=100_260_000_000,
+        good_till_ns=ts_ns + GOOD_TILL_S * 1_000_000_000,
+        quote=quote_seen(ts_ns),
+    )
+    answered = MarginAnswered(
+        id=derive_id(asked.id, tag_of(MarginAnswered), 0),
+        cause=asked.id,
+        ts_ns=ts_ns,
+        asked=asked.id,
+        intent=INTENT,
+        symbol="AAA",
+        answered=True,
+        initial_margin_after_nano=5_013_000_000_000,
+        maintenance_margin_after_nano=4_557_000_000_000,
+        equity_with_loan_after_nano=100_000_000_000_000,
+        commission_nano=None,
+        detail="",
+    )
+    return asked, answered
 
 
 def quote_seen(ts_ns: int) -> QuoteSeen:
@@ -224,6 +268,7 @@ def order_examples(ts_ns: int) -> list[IntentBlock | OrderEvent | ExternalOrder]
             quote=quote_seen(ts_ns),
         ),
         order_submitting(ts_ns),
+        *margin_events(ts_ns, intent),
         OrderCancelling(
             id=derive_id(ORDER, tag_of(OrderCancelling), 0),
             cause=ROOT,

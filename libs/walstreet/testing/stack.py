@@ -22,7 +22,7 @@ from walstreet.adapters.nats import Connection, ConnectOptions, EmbeddedServer, 
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
-from walstreet_events import AnyEvent, OrderFilled, OrderSubmitting, decode
+from walstreet_events import AnyEvent, MarginAsked, OrderFilled, OrderSubmitting, decode
 from walstreet_events.subjects import TURN_ORDER, Stream
 
 SERVICES = tuple(service.value for service in TURN_ORDER)
@@ -250,11 +250,15 @@ def same_hashes(one: Ended, other: Ended, groups: Sequence[str] = ("decisions", 
 def compare_books(state: Path) -> list[str]:
     """Return every difference between the broker's own record and the TAPE; none means that both tell the same story.
 
-    No client order id reached the broker twice, everything that reached it stood on the TAPE before, and every
-    execution of the broker stands on the TAPE exactly once, with its price and quantity.
+    No client order id reached the broker twice, everything that reached it stood on the TAPE before (questions for
+    margin, which place nothing, among it), and every execution of the broker stands on the TAPE exactly once, with its
+    price and quantity.
     """
     records, told = truth(state), events(state)
-    placed = [record["order_ref"] for record in records if record["kind"] == "place_received"]
+    received = [record for record in records if record["kind"] == "place_received"]
+    placed = [record["order_ref"] for record in received if not record["what_if"]]
+    questions = [record["order_ref"] for record in received if record["what_if"]]
+    asked = {event.id for event in told if isinstance(event, MarginAsked)}
     sent = [event.client_order_id for event in told if isinstance(event, OrderSubmitting)]
     filled = [event for event in told if isinstance(event, OrderFilled)]
     executed = {
@@ -266,6 +270,7 @@ def compare_books(state: Path) -> list[str]:
     faults = [f"order {ref} reached the broker {count} times" for ref, count in Counter(placed).items() if count > 1]
     faults += [f"order {ref} stands on the TAPE {count} times" for ref, count in Counter(sent).items() if count > 1]
     faults += [f"order {ref} reached the broker, but is not on the TAPE" for ref in placed if ref not in sent]
+    faults += [f"question {ref} reached the broker, but is not on the TAPE" for ref in questions if ref not in asked]
     faults += [
         f"execution {exec_id} stands on the TAPE {count} times"
         for exec_id, count in Counter(event.exec_id for event in filled).items()

@@ -7,6 +7,7 @@ import sys
 from walstreet.adapters.clock import WallClock
 from walstreet.adapters.nats.log import NatsLog
 from walstreet.runtime.cores import arbiter_core
+from walstreet.runtime.sealing import SealedLog, read_intent_keys
 from walstreet.runtime.serve import Wiring, main
 from walstreet.runtime.settings import Settings
 from walstreet_events import Service
@@ -25,7 +26,8 @@ def wire(settings: Settings) -> Wiring:
     )
     # Only where bars follow the wall clock does it say how late a decision is.
     shell = LatencyShell(WallClock()) if settings.runtime.clock == "wall" else None
-    return Wiring(core=arbiter_core(settings), log=log, shell=shell)
+    sealed = SealedLog(log, read_intent_keys(settings)[0])
+    return Wiring(core=arbiter_core(settings), log=sealed, shell=shell)
 
 
 if __name__ == "__main__":

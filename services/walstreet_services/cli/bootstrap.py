@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 from walstreet.adapters.nats import Connection, ConnectOptions, LogError, declare_streams, require_durable
 from walstreet.adapters.nats.server import ADMIN, server_config, write_credentials
 from walstreet.adapters.nats.streams import last_sequence
+from walstreet.domain.signing import KEY_NAME
 from walstreet.runtime.config import Tree
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
 from walstreet.runtime.settings import Settings, load_settings
-from walstreet_events.subjects import TURN_ORDER
+from walstreet_events.subjects import TURN_ORDER, Service
 from walstreet_services.cli.recorded import encode_settings, with_history, with_models
 
 DESCRIBE_TIMEOUT_S = 120.0
@@ -86,6 +87,11 @@ def prepare(options: argparse.Namespace) -> None:
         # A folder, and in a deployment a volume, of its own: no service can read another one's password.
         own = root / "users" / service.value / service.value
         _write(own, (credentials / service.value).read_text(encoding="utf-8"), SECRET_MODE)
+    for service in (Service.ARBITER, Service.EXECUTION):
+        # Only who signs and who verifies has the key.
+        _write(
+            root / "users" / service.value / KEY_NAME, (credentials / KEY_NAME).read_text(encoding="utf-8"), SECRET_MODE
+        )
     config = server_config(
         port=_port(settings.log.url, "log.url"),
         monitor_port=_port(settings.log.monitor_url, "log.monitor_url"),

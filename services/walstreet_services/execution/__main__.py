@@ -37,6 +37,7 @@ def wire(settings: Settings) -> Wiring:
             library=settings.broker.library,
             request_timeout_s=settings.broker.request_timeout_s,
             paced=settings.broker.paced,
+            governor=settings.broker.governor,
         )
         return IbkrBroker(options, clock=clock, observer=observer)
 

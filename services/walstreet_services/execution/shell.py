@@ -8,7 +8,9 @@ from typing import Protocol
 
 import structlog
 
-from walstreet.domain.observations import Observation, OrderTicket, QuoteObserved, TimeObserved
+from walstreet.domain.execution_guards import inactive_guards
+from walstreet.domain.observations import MarginObserved, Observation, OrderTicket, QuoteObserved, TimeObserved
+from walstreet.domain.signing import SignatureReason
 from walstreet.ports import Broker, Clock, Observer
 from walstreet.runtime.clocks import ToldClock
 from walstreet.runtime.outside import BrokerLink
@@ -16,13 +18,23 @@ from walstreet.runtime.settings import Settings
 from walstreet_events import (
     AnyEvent,
     AnyTick,
+    MarginAsked,
     OrderCancelling,
+    OrderRefused,
     OrderSubmitting,
     Quote,
     ReconRequest,
     Side,
 )
 
+SEAL_REASONS = tuple(
+    reason.value
+    for reason in SignatureReason
+    if reason not in {SignatureReason.INTENT_EXPIRED, SignatureReason.DUPLICATE_INTENT}
+)
+"""Refusals of a whole block, each an alert; a late or repeated intent is a refusal like any other."""
+PREVIEWS_MAX = 64
+"""Questions for margin under way at once; one more is refused as unknown."""
 SNAPSHOTS_MAX = 4
 """Reconciliation queries under way at once; the reconciler asks one at a time."""
 
@@ -53,9 +65,14 @@ class ExecutionShell:
         self._lockstep = settings.runtime.clock == "turns"
         self._clock = ToldClock(settings.session.open_ns - settings.gateway.pre_open_s * 1_000_000_000)
         self._errors = errors
+        self._unanswered: tuple[type[Exception], ...] = (*errors, OSError)
         self._wall = wall if settings.runtime.clock == "wall" else None
         self._observe: Callable[[Observation], None] = _unattached
+        self._inactive = inactive_guards(settings.execution)
         self._snapshots: set[asyncio.Task[None]] = set()
+        self._previews: dict[asyncio.Task[MarginObserved], None] = {}
+        """In the order of the questions, in which lockstep hands the answers on."""
+        self._margin_timeout_s = settings.execution.margin.timeout_s
         self._barrier_needed = True
         self._log = structlog.get_logger().bind(service="execution")
         broker_clock = wall if settings.runtime.clock == "wall" else self._clock
@@ -76,7 +93,13 @@ class ExecutionShell:
     # -------------------------------------------------------------------------------------- background
 
     async def start(self) -> None:
-        """Connect and subscribe quotes."""
+        """Say which guards have no data, then connect and subscribe quotes."""
+        if self._inactive:
+            self._log.warning(
+                "guards_inactive",
+                guards=self._inactive,
+                remedy="these are not asked, because no source of their data is configured; see docs/CONFIGURATION.md",
+            )
         await self._ticks.start()
         await self.link.start()
 
@@ -91,9 +114,10 @@ class ExecutionShell:
 
     async def stop(self) -> None:
         """End queries under way, the subscription and the connection; orders stay with the broker."""
-        for task in self._snapshots:
+        under_way = (*self._snapshots, *self._previews)
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*self._snapshots, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
         await self._ticks.stop()
         await self.link.stop()
 
@@ -108,6 +132,18 @@ class ExecutionShell:
                 await self._send(self.link.broker.cancel(event.broker_order_id), event)
             case ReconRequest():
                 self._query(event)
+            case MarginAsked():
+                self._ask(event)
+            case OrderRefused() if event.reason in SEAL_REASONS:
+                # Somebody speaks with the arbiter's voice, or two lives of it do: a person must look.
+                self._log.critical(
+                    "intents_refused",
+                    reason=event.reason,
+                    cause=event.cause,
+                    intent=event.intent,
+                    detail=event.detail,
+                    remedy="look at who writes order.intent.cycle; `walstreet tape verify` checks the log's chains",
+                )
             case _:
                 pass
 
@@ -115,6 +151,11 @@ class ExecutionShell:
         """Observe everything up to ``now_ns``; a second time in the same turn only when something was sent."""
         if self._snapshots:
             await asyncio.gather(*self._snapshots)
+        previews = [*self._previews]
+        for answer in await asyncio.gather(*previews):
+            self._deliver(answer)
+        for task in previews:
+            del self._previews[task]
         if self._clock.now_ns() == now_ns and not self._barrier_needed:
             return
         self._barrier_needed = False
@@ -142,6 +183,32 @@ class ExecutionShell:
         task = asyncio.create_task(self._snapshot(request), name=f"snapshot-{request.number}")
         self._snapshots.add(task)
         task.add_done_callback(self._snapshots.discard)
+
+    def _ask(self, event: MarginAsked) -> None:
+        if len(self._previews) >= PREVIEWS_MAX:
+            self._log.error("previews_busy", asked=event.id, bound=PREVIEWS_MAX)
+            detail = f"{PREVIEWS_MAX} questions wait for an answer already"
+            self._deliver(MarginObserved(ts_ns=event.ts_ns, asked=event.id, preview=None, detail=detail))
+            return
+        task = asyncio.create_task(self._preview(event), name=f"what-if-{event.order.id}")
+        self._previews[task] = None
+        if not self._lockstep:
+            task.add_done_callback(self._previewed)
+
+    def _previewed(self, task: asyncio.Task[MarginObserved]) -> None:
+        self._previews.pop(task, None)
+        if not task.cancelled():
+            self._deliver(task.result())
+
+    async def _preview(self, event: MarginAsked) -> MarginObserved:
+        preview, detail = None, ""
+        try:
+            preview = await self.link.broker.preview(_question(event), timeout_s=self._margin_timeout_s)
+        except self._unanswered as error:
+            detail = f"{type(error).__name__}: {error}"
+        # The clock of this process may be behind the time that the question carries.
+        ts_ns = max(self._clock.now_ns(), event.ts_ns)
+        return MarginObserved(ts_ns=ts_ns, asked=event.id, preview=preview, detail=detail)
 
     async def _snapshot(self, request: ReconRequest) -> None:
         # The port answers failures as ``ok=False``: unknown, never flat.
@@ -175,6 +242,19 @@ def _ticket(event: OrderSubmitting) -> OrderTicket:
         symbol=event.symbol,
         con_id=event.con_id,
         buy=event.side is Side.BUY,
+        quantity_micro=event.quantity_micro,
+        limit_nano=event.limit_nano,
+        good_till_ns=event.good_till_ns,
+    )
+
+
+def _question(event: MarginAsked) -> OrderTicket:
+    return OrderTicket(
+        broker_order_id=event.broker_order_id,
+        client_order_id=event.id,
+        symbol=event.symbol,
+        con_id=event.order.con_id,
+        buy=event.order.side is Side.BUY,
         quantity_micro=event.quantity_micro,
         limit_nano=event.limit_nano,
         good_till_ns=event.good_till_ns,

@@ -38,6 +38,7 @@ def wire(settings: Settings) -> Wiring:
             market_data_type=settings.broker.market_data_type,
             request_timeout_s=settings.broker.request_timeout_s,
             paced=settings.broker.paced,
+            governor=settings.broker.governor,
             orders=False,
         )
         return IbkrBroker(options, clock=clock, observer=observer)

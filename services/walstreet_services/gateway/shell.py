@@ -156,12 +156,16 @@ class GatewayShell:
         instruments = await broker.instruments(symbols)
         now_ns = max(self._clock.now_ns(), await broker.server_time_ns())
         prior_close: dict[str, int] = {}
+        prior_low: dict[str, int] = {}
+        close_before: dict[str, int] = {}
         volume: dict[str, int] = {}
         history: dict[str, tuple[HistoryBar, ...]] = {}
         for symbol in symbols:
             daily = await broker.history(symbol, end_ns=now_ns, days=DAILY_BARS, bar_seconds=DAY_SECONDS)
             before = [bar for bar in daily if bar.start_ns + 1 < session.open_ns][-DAILY_BARS:]
             prior_close[symbol] = before[-1].close_nano if before else 0
+            prior_low[symbol] = before[-1].low_nano if before else 0
+            close_before[symbol] = before[-2].close_nano if len(before) > 1 else 0
             volume[symbol] = _mean_volume(before)
             history[symbol] = await broker.history(
                 symbol, end_ns=now_ns, days=session.warmup_days, bar_seconds=self._settings.gateway.bar_s
@@ -172,6 +176,8 @@ class GatewayShell:
                 instruments=instruments,
                 prior_close_nano=prior_close,
                 average_daily_volume_micro=volume,
+                prior_low_nano=prior_low,
+                close_before_nano=close_before,
             )
         )
         self._observe(HistoryObserved(ts_ns=now_ns, bar_ns=self._settings.gateway.bar_ns, bars=history))

@@ -5,47 +5,54 @@ They cover walstreet.domain.execution with its parts execution_facts, execution_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import msgspec
 import pytest
 
-from walstreet.domain.execution import ExecutionCore
 from walstreet.domain.execution_parameters import ExecutionParameters
-from walstreet.domain.execution_state import ExecutionState
+from walstreet.domain.guard_orders import OrderGuardParameters
 from walstreet.domain.observations import (
-    AccountFacts,
-    AccountObserved,
-    BrokerOrderFacts,
     CommissionObserved,
-    ExecutionObserved,
-    LinkObserved,
-    Observation,
     OrderErrorObserved,
     OrderStatusObserved,
-    PositionFacts,
-    QuoteObserved,
-    SnapshotObserved,
     TimeObserved,
 )
 from walstreet.domain.plan import child_id
+from walstreet.testing.execution_world import (
+    DOLLAR,
+    NOW_NS,
+    OPEN_NS,
+    SHARE,
+    S,
+    World,
+    account,
+    arbiter_epoch,
+    bar,
+    block,
+    clock,
+    execution,
+    feed,
+    instrument,
+    intent,
+    link,
+    listed,
+    phase,
+    quote,
+    ready_world,
+    reasons,
+    snapshot,
+    status,
+    submit,
+)
 from walstreet_events import (
-    NANOS_PER_SECOND,
     ROOT,
     AccountValues,
-    AnyEvent,
-    ClockTick,
     EventId,
     ExternalOrder,
-    InstrumentRef,
-    IntentBlock,
     Mode,
     ModeState,
     OperatorCommand,
     OrderCancelling,
     OrderCommission,
     OrderFilled,
-    OrderIntent,
     OrderLink,
     OrderRefused,
     OrderState,
@@ -54,246 +61,11 @@ from walstreet_events import (
     PhaseName,
     Positions,
     ReconSnapshot,
-    SessionPhase,
     Side,
     SymbolStatus,
     derive_id,
     encode,
 )
-
-S = NANOS_PER_SECOND
-OPEN_NS = 1_000_000 * S
-NOW_NS = OPEN_NS + 600 * S
-SHARE = 1_000_000
-DOLLAR = 1_000_000_000
-CON_ID = 11
-
-
-@dataclass
-class World:
-    """A core in the loop's hands: inputs and observations go through the rules of the shared loop."""
-
-    core: ExecutionCore = field(default_factory=lambda: ExecutionCore(ExecutionParameters()))
-    state: ExecutionState = field(init=False)
-    log: list[AnyEvent] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Begin with the initial state."""
-        self.state = self.core.initial()
-
-    def give(self, event: AnyEvent) -> list[AnyEvent]:
-        """Take an input: fold it, decide, record and fold the outputs."""
-        self.log.append(event)
-        self.state = self.core.evolve(self.state, event)
-        return self._record(list(self.core.decide(self.state, event)))
-
-    def see(self, observation: Observation) -> list[AnyEvent]:
-        """Take a fact from outside."""
-        return self._record(list(self.core.observe(self.state, observation)))
-
-    def _record(self, outs: list[AnyEvent]) -> list[AnyEvent]:
-        for out in outs:
-            self.log.append(out)
-            self.state = self.core.evolve(self.state, out)
-        return outs
-
-    def restarted(self) -> World:
-        """Return a new process over the same log."""
-        again = World(core=self.core)
-        for event in self.log:
-            again.log.append(event)
-            again.state = self.core.evolve(again.state, event)
-        return again
-
-
-def link(
-    *, connected: bool = True, ts_ns: int = NOW_NS, next_order_id: int = 5, data_lost: bool = True
-) -> LinkObserved:
-    """Return a change of the link."""
-    return LinkObserved(
-        ts_ns=ts_ns,
-        connected=connected,
-        data_lost=data_lost,
-        client_id=1,
-        next_order_id=next_order_id if connected else 0,
-        code=0,
-        detail="",
-    )
-
-
-def quote(bid: float = 99.99, ask: float = 100.01, *, ts_ns: int = NOW_NS, symbol: str = "SPY") -> QuoteObserved:
-    """Return a quote."""
-    return QuoteObserved(
-        symbol=symbol,
-        ts_ns=ts_ns,
-        bid_nano=round(bid * DOLLAR),
-        ask_nano=round(ask * DOLLAR),
-        bid_size_micro=500 * SHARE,
-        ask_size_micro=500 * SHARE,
-    )
-
-
-def intent(name: str = "one", **changes: object) -> OrderIntent:
-    """Return an intent to buy 100 SPY with ``changes``."""
-    base = OrderIntent(
-        id=derive_id(name, "intent", 0),
-        symbol="SPY",
-        con_id=CON_ID,
-        side=Side.BUY,
-        quantity_micro=100 * SHARE,
-        reducing=False,
-        horizon_minutes=15,
-        arrival_mid_nano=100 * DOLLAR,
-        tif_s=30,
-        expires_ns=NOW_NS + 60 * S,
-        alpha_bps=9.0,
-        target_weight=0.01,
-    )
-    return msgspec.structs.replace(base, **changes)
-
-
-def block(*intents: OrderIntent, mode: str = "live", name: str = "block", ts_ns: int = NOW_NS) -> IntentBlock:
-    """Return one block of intents."""
-    return IntentBlock(
-        id=derive_id(name, "block", 0), cause=ROOT, ts_ns=ts_ns, decision="d", mode=mode, intents=intents, epoch=1
-    )
-
-
-def clock(ts_ns: int) -> ClockTick:
-    """Return a tick of the session clock."""
-    return ClockTick(id=derive_id(str(ts_ns), "clock", 0), cause=ROOT, ts_ns=ts_ns, session_date="2026-03-02")
-
-
-def instrument(symbol: str = "SPY", con_id: int = CON_ID) -> InstrumentRef:
-    """Return reference facts."""
-    return InstrumentRef(
-        id=derive_id(symbol, "ref", 0),
-        cause=ROOT,
-        ts_ns=OPEN_NS,
-        symbol=symbol,
-        con_id=con_id,
-        exchange="SMART",
-        primary_exchange="ARCA",
-        currency="USD",
-        sector="",
-        min_tick_nano=10_000_000,
-        lot_micro=SHARE,
-        prior_close_nano=0,
-        average_daily_volume_micro=0,
-    )
-
-
-def phase(name: PhaseName = PhaseName.OPEN, ts_ns: int = OPEN_NS) -> SessionPhase:
-    """Return a phase of the session."""
-    return SessionPhase(
-        id=derive_id(f"{name}{ts_ns}", "phase", 0),
-        cause=ROOT,
-        ts_ns=ts_ns,
-        session_date="2026-03-02",
-        phase=name,
-        open_ns=OPEN_NS,
-        close_ns=OPEN_NS + 23_400 * S,
-    )
-
-
-def ready_world(**parameters: object) -> World:
-    """Return a world in which a plain intent is sent."""
-    world = World(core=ExecutionCore(ExecutionParameters(**parameters)))  # type: ignore[arg-type]
-    world.give(phase())
-    world.give(instrument())
-    world.see(link())
-    world.see(quote())
-    return world
-
-
-def status(world: World, text: str, *, filled: int = 0, ts_ns: int = NOW_NS + S, perm_id: int = 77) -> list[AnyEvent]:
-    """Let the world see an orderStatus of its first order."""
-    order = next(iter(world.state.orders.values()))
-    return world.see(
-        OrderStatusObserved(
-            ts_ns=ts_ns,
-            broker_order_id=order.broker_order_id,
-            client_id=1,
-            perm_id=perm_id,
-            client_order_id=order.client_order_id,
-            symbol="SPY",
-            status=text,
-            filled_micro=filled * SHARE,
-            remaining_micro=(100 - filled) * SHARE,
-            average_price_nano=0,
-            why_held="",
-        )
-    )
-
-
-def execution(reference: str, exec_id: str = "e.01", shares: int = 100, *, perm_id: int = 77) -> ExecutionObserved:
-    """Return an execution under an order reference."""
-    return ExecutionObserved(
-        ts_ns=NOW_NS + S,
-        exec_id=exec_id,
-        perm_id=perm_id,
-        broker_order_id=5,
-        client_id=1,
-        client_order_id=reference,
-        symbol="SPY",
-        con_id=CON_ID,
-        buy=True,
-        price_nano=100 * DOLLAR,
-        quantity_micro=shares * SHARE,
-        cumulative_micro=shares * SHARE,
-    )
-
-
-def listed(reference: str, text: str, filled: int = 0) -> BrokerOrderFacts:
-    """Return one order of a snapshot."""
-    return BrokerOrderFacts(
-        client_order_id=reference,
-        perm_id=77,
-        client_id=1,
-        broker_order_id=5,
-        symbol="SPY",
-        buy=True,
-        quantity_micro=100 * SHARE,
-        filled_micro=filled * SHARE,
-        status=text,
-    )
-
-
-def snapshot(
-    name: str,
-    ts_ns: int,
-    *,
-    ok: bool = True,
-    open_orders: tuple[BrokerOrderFacts, ...] = (),
-    completed: tuple[BrokerOrderFacts, ...] = (),
-    executions: tuple[ExecutionObserved, ...] = (),
-) -> SnapshotObserved:
-    """Return the broker's truth."""
-    return SnapshotObserved(
-        ts_ns=ts_ns,
-        request=derive_id(name, "request", 0),
-        ok=ok,
-        detail="" if ok else "timeout",
-        open_orders=open_orders,
-        completed_orders=completed,
-        executions=executions,
-        positions=(),
-        account=None,
-    )
-
-
-def submit(world: World, wanted: OrderIntent | None = None) -> OrderSubmitting:
-    """Send one intent and return its submission."""
-    outs = world.give(block(wanted or intent()))
-    assert isinstance(outs[0], OrderSubmitting), outs
-    return outs[0]
-
-
-def reasons(outs: list[AnyEvent]) -> list[str]:
-    """Return the reason codes of refusals; anything else fails the test."""
-    assert all(isinstance(out, OrderRefused) for out in outs), outs
-    return [out.reason for out in outs if isinstance(out, OrderRefused)]
-
 
 # ------------------------------------------------------------------------------------------- intents
 
@@ -327,18 +99,24 @@ def test_the_same_intent_is_never_sent_twice() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda world: world.see(TimeObserved(ts_ns=NOW_NS + 60 * S)), "intent_expired"),
+        (lambda world: world.see(TimeObserved(ts_ns=NOW_NS + 60 * S)), "block_expired"),
         (lambda world: world.see(link(connected=False)), "link_down"),
         (lambda world: world.give(_mode(Mode.OBSERVE)), "mode_observe"),
         (lambda world: world.give(_mode(Mode.EMERGENCY)), "mode_emergency"),
         (lambda world: world.give(_command("panic")), "panic"),
         (lambda world: world.give(_halt()), "halted"),
         (lambda world: world.see(quote(0.0, 100.01)), "no_quote"),
-        (lambda world: world.see(quote(100.01, 100.01)), "crossed_quote"),
+        (lambda world: world.see(quote(100.01, 100.01)), "locked_quote"),
+        (lambda world: world.see(quote(100.02, 100.01)), "crossed_quote"),
         (lambda world: world.see(quote(99.90, 100.10)), "wide_spread"),
         (lambda world: world.see(quote(101.99, 102.01)), "mid_drift"),
         (lambda world: world.see(TimeObserved(ts_ns=NOW_NS + 11 * S)), "stale_feed"),
         (lambda world: world.give(instrument(con_id=12)), "no_instrument"),
+        (lambda world: world.give(feed("delayed")), "data_not_live"),
+        (lambda world: world.give(bar(NOW_NS + 1, shares=6_000)), "volume_spike"),
+        (lambda world: world.give(bar(NOW_NS + 1, close=110.0)), "high_volatility"),
+        (lambda world: world.see(account(equity=97_999)), "daily_loss"),
+        (lambda world: world.see(account(equity=None)), "loss_unknown"),
         (lambda world: world.see(execution("by hand", perm_id=3)), "external_order"),
     ],
 )
@@ -383,12 +161,14 @@ def test_a_quiet_symbol_is_stale_after_its_own_limit_though_the_feed_lives() -> 
 def test_nothing_is_sent_outside_the_session_or_before_it_is_known() -> None:
     """Without a phase, and at the close, the session guard refuses."""
     world = World()
+    world.give(arbiter_epoch())
     world.give(instrument())
     world.see(link())
     world.see(quote())
-    assert reasons(world.give(block(intent()))) == ["session_closed"]
+    assert reasons(world.give(block(intent()))) == ["session_unknown"]
     close_ns = OPEN_NS + 23_400 * S
     world.give(phase())
+    world.see(account())
     world.see(quote(ts_ns=close_ns))
     late = intent("late", expires_ns=close_ns + 60 * S)
     assert reasons(world.give(block(late, name="late", ts_ns=close_ns))) == ["session_closed"]
@@ -402,11 +182,12 @@ def test_the_stricter_of_block_mode_and_journaled_mode_counts() -> None:
 
 def test_size_limits_and_the_budget_refuse_what_adds_risk() -> None:
     """Shares, notional, fractions and orders a minute have their own codes."""
-    assert reasons(ready_world(order_shares_max=99).give(block(intent()))) == ["max_shares"]
-    assert reasons(ready_world(order_notional_usd_max=9_999.0).give(block(intent()))) == ["max_notional"]
+    few = OrderGuardParameters(order_shares_max=99)
+    assert reasons(ready_world(orders=few).give(block(intent()))) == ["max_shares"]
+    small = OrderGuardParameters(order_notional_usd_max=9_999.0)
+    assert reasons(ready_world(orders=small).give(block(intent()))) == ["max_notional"]
     assert reasons(ready_world().give(block(intent(quantity_micro=999_999)))) == ["below_one_share"]
-    world = ready_world(orders_per_minute_max=1)
-    world.give(instrument("QQQ", 12))
+    world = ready_world(orders=OrderGuardParameters(orders_per_minute_max=1))
     world.see(quote(symbol="QQQ"))
     outs = world.give(block(intent("small", alpha_bps=1.0), intent("large", symbol="QQQ", con_id=12, alpha_bps=-5.0)))
     assert [type(out) for out in outs] == [OrderSubmitting, OrderRefused]
@@ -416,8 +197,9 @@ def test_size_limits_and_the_budget_refuse_what_adds_risk() -> None:
 
 def test_reducing_passes_the_guards_that_would_trap_it() -> None:
     """With a known position a reducing sell passes OBSERVE, a wide spread, a moved mid, size and budget."""
-    world = ready_world(orders_per_minute_max=1, order_shares_max=1, order_notional_usd_max=1.0)
-    world.see(_account(position=100))
+    tight = OrderGuardParameters(orders_per_minute_max=1, order_shares_max=1, order_notional_usd_max=1.0)
+    world = ready_world(orders=tight)
+    world.see(account(position=100))
     world.give(_mode(Mode.OBSERVE))
     world.see(quote(98.0, 100.0))
     sent = submit(world, intent(side=Side.SELL, reducing=True))
@@ -430,8 +212,11 @@ def test_an_intent_that_only_claims_to_reduce_is_not_believed() -> None:
     world.give(_mode(Mode.OBSERVE))
     claims = intent(side=Side.SELL, reducing=True)
     assert reasons(world.give(block(claims))) == ["mode_observe"]
-    world.see(_account(position=99))
-    assert reasons(world.give(block(intent("two", side=Side.SELL, reducing=True), name="two"))) == ["mode_observe"]
+    world.see(account(position=99))
+    sent, refused = world.give(block(intent("two", side=Side.SELL, reducing=True), name="two"))
+    assert isinstance(sent, OrderSubmitting)
+    assert sent.quantity_micro == 99 * SHARE, "what closes goes, and no more"
+    assert reasons([refused]) == ["mode_observe"]
 
 
 def test_a_working_or_unknown_order_blocks_its_symbol() -> None:
@@ -453,11 +238,11 @@ def test_an_adopted_symbol_trades_again() -> None:
 
 def test_the_mid_plan_rounds_passively_and_keeps_whole_shares() -> None:
     """A buy at the mid rounds down to the tick, a sell up; the fraction of a share is not ordered."""
-    world = ready_world(aggression="mid", spread_bps_max=50.0)
+    world = ready_world(aggression="mid")
     world.see(quote(99.99, 100.02))
     bought = submit(world, intent(quantity_micro=100 * SHARE + 500_000))
     assert (bought.limit_nano, bought.quantity_micro) == (100 * DOLLAR, 100 * SHARE)
-    world = ready_world(aggression="mid", spread_bps_max=50.0)
+    world = ready_world(aggression="mid")
     world.see(quote(99.99, 100.02))
     assert submit(world, intent(side=Side.SELL)).limit_nano == round(100.01 * DOLLAR)
 
@@ -467,6 +252,7 @@ def test_the_good_till_time_is_a_whole_second_and_never_too_late() -> None:
     sent = submit(ready_world(), intent(expires_ns=NOW_NS + 10 * S + 999))
     assert sent.good_till_ns == NOW_NS + 10 * S
     assert reasons(ready_world().give(block(intent(expires_ns=NOW_NS + 999)))) == ["intent_expired"]
+    assert reasons(ready_world().give(block(intent(expires_ns=NOW_NS)))) == ["intent_expired"]
 
 
 # -------------------------------------------------------------------------------------- facts, events
@@ -484,29 +270,10 @@ def test_repeated_facts_cause_no_second_event() -> None:
     assert world.see(done) == []
     assert [type(out) for out in world.see(fee)] == [OrderCommission]
     assert world.see(fee) == []
-    assert [type(out) for out in world.see(_account(position=100))] == [AccountValues, Positions]
-    assert world.see(_account(position=100, ts_ns=NOW_NS + 9 * S)) == []
-    assert [type(out) for out in world.see(_account(position=50))] == [Positions]
+    assert [type(out) for out in world.see(account(position=100, equity=99_999))] == [AccountValues, Positions]
+    assert world.see(account(position=100, equity=99_999, ts_ns=NOW_NS + 9 * S)) == []
+    assert [type(out) for out in world.see(account(position=50, equity=99_999))] == [Positions]
     assert world.see(link(data_lost=False)) == []
-
-
-def _account(*, position: int, ts_ns: int = NOW_NS) -> AccountObserved:
-    return AccountObserved(
-        ts_ns=ts_ns,
-        account=AccountFacts(
-            account="DU1",
-            net_liquidation_nano=DOLLAR,
-            cash_nano=DOLLAR,
-            settled_cash_nano=None,
-            available_funds_nano=None,
-            gross_position_nano=None,
-            initial_margin_nano=None,
-            maintenance_margin_nano=None,
-        ),
-        positions=(
-            PositionFacts(symbol="SPY", con_id=CON_ID, quantity_micro=position * SHARE, average_cost_nano=DOLLAR),
-        ),
-    )
 
 
 def test_a_fee_that_comes_first_waits_for_its_execution() -> None:
@@ -678,7 +445,7 @@ def test_replay_rebuilds_the_durable_state_and_the_same_bytes_come_out() -> None
         sent = submit(world)
         status(world, "Submitted")
         world.see(execution(sent.client_order_id, "e.01", 40))
-        world.see(_account(position=40))
+        world.see(account(position=40))
         world.give(clock(NOW_NS + 40 * S))
         logs.append([encode(event) for event in world.log])
         again = world.restarted()
@@ -705,7 +472,7 @@ def test_old_orders_are_forgotten_before_a_later_session() -> None:
 
 @pytest.mark.parametrize(
     ("field_name", "value"),
-    [("spread_bps_max", 51.0), ("collar_bps", float("nan")), ("absences_needed", 1), ("absence_margin_s", 1.0)],
+    [("drift_bps_max", float("nan")), ("cross_ticks", 101.0), ("absences_needed", 1), ("absence_margin_s", 1.0)],
 )
 def test_parameters_out_of_range_are_refused_by_name(field_name: str, value: float) -> None:
     """The error names the field, the value and the allowed range."""

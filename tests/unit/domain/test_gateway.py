@@ -35,6 +35,7 @@ from walstreet_events import (
     FeedStatus,
     InstrumentRef,
     PhaseName,
+    PriorSession,
     Quote,
     SessionPhase,
     SessionRef,
@@ -269,9 +270,19 @@ def test_instruments_become_references_in_symbol_order_and_only_when_they_change
             instruments=instruments,
             prior_close_nano={"AAA": 40 * USD},
             average_daily_volume_micro={},
+            prior_low_nano={"AAA": 38 * USD},
+            close_before_nano={"AAA": 41 * USD},
         )
 
     play = scenario()
+    first = facts(5)
+    (told,) = of(PriorSession, scenario().when(first))
+    assert (told.symbol, told.low_nano, told.close_nano, told.close_before_nano) == (
+        "AAA",
+        38 * USD,
+        40 * USD,
+        41 * USD,
+    )
     refs = of(InstrumentRef, play.when(facts(5)))
     assert [(ref.symbol, ref.prior_close_nano) for ref in refs] == [("BBB", 0), ("AAA", 40 * USD)]
     again = play.restarted()

@@ -12,6 +12,7 @@ from walstreet.domain.guard_short import (
     ShortReason,
     ShortSaleParameters,
     check_short,
+    inactive_guards,
     split_sell,
 )
 from walstreet.domain.guard_verdict import GuardedOrder, Outcome
@@ -23,7 +24,7 @@ SHARE = 1_000_000
 USD = 1_000_000_000
 NOW = 1_800_000_000 * S
 TODAY = "2026-11-16"
-DEFAULTS = ShortSaleParameters()
+DEFAULTS = ShortSaleParameters(borrow_configured=True)
 SELL = GuardedOrder(
     symbol="A", side=Side.SELL, quantity_micro=150 * SHARE, limit_nano=100 * USD, position_micro=100 * SHARE
 )
@@ -143,7 +144,10 @@ def test_a_profile_without_shorts_refuses_every_short():
     """Closing goes on; and without a source of fees the fee is not judged, which the verdict says."""
     outcome = check_short(GOOD, ShortSaleParameters(shorts_permitted=False))
     assert (outcome.verdict.reason, outcome.allowed_micro) == (ShortReason.SHORT_NOT_PERMITTED, 100 * SHARE)
-    free = check_short(dataclasses.replace(GOOD, **borrow(fee_percent=None)), ShortSaleParameters(fee_configured=False))
+    free = check_short(
+        dataclasses.replace(GOOD, **borrow(fee_percent=None)),
+        ShortSaleParameters(borrow_configured=True, fee_configured=False),
+    )
     assert free.verdict.allowed
     assert "fees" in free.verdict.note
 
@@ -165,3 +169,15 @@ def test_parameters_out_of_range_are_refused(changes):
     """Rule 201 may be kept more strictly, never less."""
     with pytest.raises(ValueError, match="short_sale"):
         ShortSaleParameters(**changes)
+
+
+def test_without_a_source_of_borrow_facts_only_the_price_rule_is_judged():
+    """The verdict says that borrowing was not judged, and Rule 201 stops a short sale all the same."""
+    blind = ShortSaleParameters()
+    outcome = check_short(dataclasses.replace(GOOD, borrow=None), blind)
+    assert outcome.verdict.allowed
+    assert "no source of borrow facts" in outcome.verdict.note
+    assert check_short(dataclasses.replace(GOOD, borrow=None, rule=None), blind).verdict.code == "ssr_unknown"
+    assert inactive_guards(blind) == ("borrow", "borrow_fee")
+    assert inactive_guards(ShortSaleParameters(borrow_configured=True, fee_configured=False)) == ("borrow_fee",)
+    assert inactive_guards(DEFAULTS) == ()

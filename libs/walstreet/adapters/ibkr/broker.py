@@ -38,6 +38,8 @@ BAR_SIZES: dict[int, str] = {
 }
 ALL_HISTORY = "ADJUSTED_LAST"
 """This kind of history is refused with an end; it is asked for whole, ending now."""
+BID_ASK = "BID_ASK"
+"""This kind of history counts twice."""
 MARKET_DATA_TYPES: dict[str, int] = {"live": 1, "delayed": 3}
 SYMBOLS_MAX = 1_000
 HISTORY_DAYS_MAX = 365
@@ -63,7 +65,7 @@ class IbkrBroker:
         self._options = options
         self._clock = clock
         self._observer = observer
-        self._governor = governor or RateGovernor(clock, paced=options.paced)
+        self._governor = governor or RateGovernor(clock, paced=options.paced, parameters=options.governor)
         self._library: Library = load(options.library)
         self._client: Any = None
         self._wire: Wire | None = None
@@ -206,8 +208,8 @@ class IbkrBroker:
             )
         end_text = "" if what == ALL_HISTORY else utc_text(end_ns)
         key = f"{symbol}|{end_text}|{days}|{bar_seconds}|{what}"
-        async with self._governor.historical_slot:
-            await self._governor.historical(contract=symbol, key=key)
+        weight = 2 if what == BID_ASK else 1
+        async with self._governor.historical(contract=f"{symbol}|{what}", key=key, weight=weight):
             client, wired = self._session()
             request_id = wired.requests.next_id()
             pending = wired.requests.open(request_id)
@@ -243,11 +245,13 @@ class IbkrBroker:
             client.reqMktData(request_id, self._contract(symbol), "", False, False, [])
         if self._options.broker_bars:
             for symbol in symbols:
-                await self._governor.historical(contract=symbol, key=f"{symbol}|bars|{wired.requests.next_id()}")
-                client, wired = self._session()
-                request_id = wired.requests.next_id()
-                wired.bar_symbols[request_id] = symbol
-                client.reqRealTimeBars(request_id, self._contract(symbol), 5, "TRADES", True, [])
+                # Bars in real time count as historical requests of no length: they are never *open*.
+                key = f"{symbol}|bars|{wired.requests.next_id()}"
+                async with self._governor.historical(contract=f"{symbol}|TRADES", key=key):
+                    client, wired = self._session()
+                    request_id = wired.requests.next_id()
+                    wired.bar_symbols[request_id] = symbol
+                    client.reqRealTimeBars(request_id, self._contract(symbol), 5, "TRADES", True, [])
 
     async def snapshot(self, request: str, ts_ns: int) -> SnapshotObserved:
         """Query open orders, completed orders, executions, positions and account."""
@@ -275,12 +279,12 @@ class IbkrBroker:
         client, _ = self._session()
         client.reqGlobalCancel()
 
-    async def preview(self, ticket: OrderTicket) -> MarginPreview:
+    async def preview(self, ticket: OrderTicket, *, timeout_s: float) -> MarginPreview:
         """Ask what margin the order would need; nothing is placed.
 
         Raises:
             BrokerRefusedError: The broker would refuse the order.
-            BrokerTimeoutError: No answer with numbers in time; unknown, so reject.
+            BrokerTimeoutError: No answer at all in time; unknown, so reject.
         """
         await self._governor.message()
         client, wired = self._session()
@@ -291,7 +295,14 @@ class IbkrBroker:
         wired.next_order_id = max(wired.next_order_id, ticket.broker_order_id + 1)
         try:
             client.placeOrder(ticket.broker_order_id, self._contract(ticket.symbol, ticket.con_id), order)
-            answers: list[MarginPreview] = await wired.requests.answer(key, pending, f"the what-if of {ticket.symbol}")
+            answers: list[MarginPreview] = await wired.requests.answer(
+                key, pending, f"the what-if of {ticket.symbol}", timeout_s=timeout_s
+            )
+        except BrokerTimeoutError:
+            # Answers without a number leave the question open, because one with numbers may follow a warning.
+            if not pending.rows:
+                raise
+            answers = pending.rows
         finally:
             wired.previews.pop(ticket.broker_order_id, None)
         return answers[-1]

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from walstreet.domain.governor import GovernorParameters
+
 LibraryName = Literal["ib_insync", "ib_async"]
 MarketDataType = Literal["live", "delayed"]
 
@@ -29,6 +31,8 @@ class ConnectOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     request_timeout_s: float = 10.0
     paced: bool = True
     """False in simulation only: the simulator has no message limits that wall time could meet."""
+    governor: GovernorParameters = GovernorParameters()
+    """The pace, if ``paced``."""
     orders: bool = True
     """False for a connection that takes market data only: account and orders are then not synchronised."""
     broker_bars: bool = True

@@ -76,8 +76,8 @@ class Requests:
             pending.future.set_exception(BrokerRefusedError(f"broker code {code}: {text}", code=code))
         return True
 
-    async def answer(self, key: Key, pending: Pending, what: str) -> list[Any]:
-        """Return the rows of a request when it ends.
+    async def answer(self, key: Key, pending: Pending, what: str, *, timeout_s: float | None = None) -> list[Any]:
+        """Return the rows of a request when it ends, within ``timeout_s`` or the usual timeout.
 
         Raises:
             BrokerTimeoutError: No end within the timeout.
@@ -85,7 +85,7 @@ class Requests:
             BrokerLostError: The connection went away.
         """
         try:
-            await self._within(pending.future, what)
+            await self._within(pending.future, what, timeout_s)
         finally:
             self._pending.pop(key, None)
             if pending.future.done() and not pending.future.cancelled():
@@ -133,11 +133,12 @@ class Requests:
                 future.exception()
         self._barriers.clear()
 
-    async def _within(self, future: asyncio.Future[T], what: str) -> T:
+    async def _within(self, future: asyncio.Future[T], what: str, timeout_s: float | None = None) -> T:
+        bound_s = self._timeout_s if timeout_s is None else timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(bound_s):
                 return await future
         except TimeoutError as error:
             raise BrokerTimeoutError(
-                f"no answer to {what} within {self._timeout_s} s; what it did is unknown, ask again or reconnect"
+                f"no answer to {what} within {bound_s} s; what it did is unknown, ask again or reconnect"
             ) from error

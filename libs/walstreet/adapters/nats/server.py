@@ -20,6 +20,7 @@ from typing import IO
 import structlog
 
 from walstreet.adapters.nats.errors import LogUnreachableError
+from walstreet.domain.signing import KEY_BYTES_MIN, KEY_NAME
 from walstreet_events.subjects import REPUBLISH_PREFIX, Service, Stream, write_patterns
 
 START_TIMEOUT_S = 15.0
@@ -51,18 +52,22 @@ def find_binary() -> str:
 
 
 def write_credentials(directory: Path) -> None:
-    """Create one password file for each user; existing ones are kept, so that restarts change nothing."""
+    """Create one password file for each user, and the key of the intents; existing ones are kept over restarts."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for user in (*(service.value for service in Service), ADMIN, SIMULATOR):
-        path = directory / user
-        if path.exists() and path.stat().st_size:
-            continue
-        # Never half a file: an empty password would be a user without one.
-        draft = path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(PASSWORD_BYTES), encoding="utf-8")
-        draft.replace(path)
+        _write_secret(directory / user, secrets.token_urlsafe(PASSWORD_BYTES))
+    _write_secret(directory / KEY_NAME, secrets.token_hex(KEY_BYTES_MIN))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    if path.exists() and path.stat().st_size:
+        return
+    # Never half a file: an empty password would be a user without one.
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def permissions_of(user: str) -> dict[str, list[str]]:

@@ -1,26 +1,16 @@
-"""Tests of the pace of outgoing messages."""
+"""Owns the tests of who waits for the pace of outgoing messages, and in which order; the limits are the domain's."""
 
 from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from walstreet.adapters.ibkr.governor import (
-    BROKER_MESSAGES_PER_SECOND_MAX,
-    BURST,
-    HISTORICAL_IDENTICAL_S,
-    HISTORICAL_IN_WINDOW_MAX,
-    HISTORICAL_PER_CONTRACT_MAX,
-    HISTORICAL_WINDOW_S,
-    URGENT_RESERVE,
-    HistoricalLimits,
-    Priority,
-    RateGovernor,
-    TokenBucket,
-)
+from walstreet.adapters.ibkr.governor import Priority, RateGovernor
+from walstreet.domain.governor import BROKER_MESSAGES_PER_SECOND_MAX, GovernorParameters
 from walstreet_events import NANOS_PER_SECOND
+
+DEFAULTS = GovernorParameters()
 
 
 class _Time:
@@ -37,34 +27,37 @@ class _Time:
         await asyncio.sleep(0)
 
 
-@given(st.lists(st.tuples(st.integers(0, 50_000_000), st.sampled_from(list(Priority))), min_size=60, max_size=200))
-def test_no_second_has_more_messages_than_the_broker_allows(arrivals: list[tuple[int, Priority]]) -> None:
-    """Whatever arrives, and however urgent, any window of one second stays within fifty."""
-    bucket, now_ns = TokenBucket(), 0
-    sent: list[int] = []
-    for gap_ns, priority in arrivals:
-        now_ns += gap_ns
-        if bucket.take(now_ns, priority) == 0:
-            sent.append(now_ns)
-    for index, first_ns in enumerate(sent):
-        assert sum(first_ns <= each < first_ns + NANOS_PER_SECOND for each in sent[index:]) <= (
-            BROKER_MESSAGES_PER_SECOND_MAX
+def governed(time: _Time, *, paced: bool = True, **changes: int) -> RateGovernor:
+    """Return a governor on ``time``."""
+    return RateGovernor(time, paced=paced, parameters=GovernorParameters(**changes), sleep=time.sleep)
+
+
+async def test_a_rush_stays_within_the_brokers_limit_and_loses_nothing() -> None:
+    """Three hundred messages at once: each goes, in order, and no second holds more than fifty."""
+    time = _Time()
+    governor = governed(time)
+    sent: list[tuple[int, int]] = []
+
+    async def send(number: int) -> None:
+        await governor.message(Priority.URGENT if number % 10 == 0 else Priority.NORMAL)
+        sent.append((time.ns, number))
+
+    await asyncio.gather(*(send(number) for number in range(300)))
+    times = sorted(ns for ns, _ in sent)
+    assert len(times) == governor.sent == 300
+    for index, first in enumerate(times):
+        assert (
+            sum(first <= each <= first + NANOS_PER_SECOND for each in times[index:]) <= BROKER_MESSAGES_PER_SECOND_MAX
         )
-
-
-def test_ordinary_messages_leave_the_reserve_to_cancels() -> None:
-    """At one instant three ordinary messages pass, then two urgent ones, then nothing."""
-    bucket = TokenBucket()
-    ordinary = [bucket.take(0, Priority.NORMAL) for _ in range(BURST)]
-    assert ordinary.count(0) == BURST - URGENT_RESERVE
-    urgent = [bucket.take(0, Priority.URGENT) for _ in range(BURST)]
-    assert urgent.count(0) == URGENT_RESERVE
+    normal = [number for _, number in sent if number % 10]
+    assert normal == sorted(normal)
+    assert governor.waited_ns > 0
 
 
 async def test_a_cancel_overtakes_queued_messages() -> None:
     """Behind a hundred waiting messages a cancel still goes at once."""
     time = _Time()
-    governor = RateGovernor(time, paced=True, sleep=time.sleep)
+    governor = governed(time)
     order: list[str] = []
 
     async def send(name: str, priority: Priority) -> None:
@@ -74,30 +67,59 @@ async def test_a_cancel_overtakes_queued_messages() -> None:
     queued = [asyncio.create_task(send("normal", Priority.NORMAL)) for _ in range(100)]
     await asyncio.sleep(0)
     await send("cancel", Priority.URGENT)
-    assert order.count("normal") < BURST
+    assert order.count("normal") <= DEFAULTS.burst - DEFAULTS.urgent_reserve
     await asyncio.gather(*queued)
     assert time.ns >= 2 * NANOS_PER_SECOND, "a hundred messages at forty-five a second need more than two seconds"
 
 
-def test_historical_requests_keep_all_three_limits() -> None:
-    """Sixty in ten minutes, none identical within fifteen seconds, five of a contract in two seconds."""
-    limits = HistoricalLimits()
-    assert limits.take(0, contract="SPY", key="a") == 0
-    assert limits.take(1, contract="SPY", key="a") == HISTORICAL_IDENTICAL_S * NANOS_PER_SECOND - 1
-    for index in range(HISTORICAL_PER_CONTRACT_MAX - 1):
-        assert limits.take(1, contract="SPY", key=f"b{index}") == 0
-    assert limits.take(1, contract="SPY", key="c") > 0
-    for index in range(HISTORICAL_IN_WINDOW_MAX - HISTORICAL_PER_CONTRACT_MAX):
-        assert limits.take(1, contract=f"S{index}", key=f"d{index}") == 0
-    assert limits.take(1, contract="X", key="x") == HISTORICAL_WINDOW_S * NANOS_PER_SECOND - 1
-    assert limits.take(HISTORICAL_WINDOW_S * NANOS_PER_SECOND, contract="X", key="x") == 0
+async def test_a_historical_request_is_open_until_it_is_left() -> None:
+    """With room for one, the second waits until the first was answered, also when that failed."""
+    time = _Time()
+    governor = governed(time, historical_open_max=1)
+    entered = asyncio.Event()
+
+    async def second() -> None:
+        async with governor.historical(contract="B", key="b"):
+            entered.set()
+
+    async def first() -> None:
+        async with governor.historical(contract="A", key="a"):
+            waiting.append(asyncio.create_task(second()))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not entered.is_set()
+            raise RuntimeError("no answer")
+
+    waiting: list[asyncio.Task[None]] = []
+    with pytest.raises(RuntimeError, match="no answer"):
+        await first()
+    await asyncio.wait_for(waiting[0], 1.0)
+    assert entered.is_set()
+
+
+async def test_identical_requests_wait_and_bid_ask_counts_twice() -> None:
+    """The same question waits fifteen seconds; with a weight of two half as many fit into ten minutes."""
+    time = _Time()
+    governor = governed(time)
+    for _ in range(2):
+        async with governor.historical(contract="A", key="same"):
+            pass
+    assert time.ns >= DEFAULTS.historical_identical_s * NANOS_PER_SECOND
+    heavy = governed(_Time(), historical_in_window_max=4)
+    for number in range(2):
+        async with heavy.historical(contract=f"{number}", key=f"{number}", weight=2):
+            pass
+    assert heavy.waited_ns == 0
+    async with heavy.historical(contract="x", key="x", weight=2):
+        assert heavy.waited_ns >= DEFAULTS.historical_window_s * NANOS_PER_SECOND - NANOS_PER_SECOND
 
 
 async def test_without_pacing_nothing_waits() -> None:
     """In simulation a thousand messages pass in no time."""
     time = _Time()
-    governor = RateGovernor(time, paced=False, sleep=time.sleep)
+    governor = governed(time, paced=False)
     for _ in range(1_000):
         await governor.message()
-        await governor.historical(contract="SPY", key="same")
+        async with governor.historical(contract="SPY", key="same"):
+            pass
     assert time.ns == 0

@@ -1,0 +1,248 @@
+"""Owns the decision on a block of intents: who goes first, what each guard says, and the submissions that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from walstreet.domain.execution_guards import Run, ask_guards, begin_run, check_short_sale, guarded_order
+from walstreet.domain.execution_parameters import ExecutionParameters
+from walstreet.domain.execution_seal import refuse_block
+from walstreet.domain.execution_state import ExecutionState
+from walstreet.domain.guard_margin import MarginFacts, WhatIf, check_margin, needs_what_if
+from walstreet.domain.guard_verdict import GuardedOrder, GuardVerdict, first_refusal, notional_nano
+from walstreet.domain.guards import Reason, Refusal, Situation, check_drift, check_standing
+from walstreet.domain.observations import QuoteObserved
+from walstreet.domain.plan import Child, limit_price, plan_children
+from walstreet_events import (
+    QUANTITY_SCALE,
+    AnyEvent,
+    EventId,
+    IntentBlock,
+    MarginAsked,
+    OrderIntent,
+    OrderRefused,
+    OrderState,
+    OrderSubmitting,
+    QuoteSeen,
+    Side,
+    derive_id,
+    tag_of,
+)
+
+
+def decide_block(state: ExecutionState, block: IntentBlock, parameters: ExecutionParameters) -> list[AnyEvent]:
+    """Return what follows from ``block``, which ``state`` contains: submissions and refusals."""
+    verdict = state.verdict
+    assert verdict is not None, "a block is judged when it is folded"
+    if not verdict.accepted:
+        return [*refuse_block(state, block, verdict, state.now_ns())]
+    # A repetition within the block keeps the order that stands first in it, whatever the ranking.
+    refused = {item.index: Refusal(reason=item.reason.value, detail=item.detail) for item in verdict.refused}
+    run = begin_run(state, state.now_ns(block.ts_ns))
+    # When the budget is short it goes to what reduces, then to the largest forecasts.
+    ranked = sorted(
+        enumerate(block.intents),
+        key=lambda item: (not item[1].reducing, -abs(item[1].alpha_bps), item[1].symbol, item[0]),
+    )
+    desk = Desk(state=state, block=block.id, mode=block.mode, run=run, parameters=parameters)
+    return [out for index, intent in ranked for out in desk.decide(intent, index, refused.get(index))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Decides the intents of one block, one after the other, or one intent whose margin was asked."""
+
+    state: ExecutionState
+    block: EventId
+    mode: str
+    """Mode in which the block was decided."""
+    run: Run
+    parameters: ExecutionParameters
+    what_if: WhatIf | None = None
+    """The answer on which the intent is decided now."""
+
+    def decide(self, intent: OrderIntent, index: int, refusal: Refusal | None) -> list[AnyEvent]:
+        """Return the submissions of one intent, or the question for its margin, and the refusal of what is not sent."""
+        quote = _quote_seen(self.state.quotes.get(intent.symbol))
+        whole_micro = _whole(intent.quantity_micro)
+        sent: list[AnyEvent] = []
+        if refusal is None:
+            sent, refusal = self._attempt(intent, index, whole_micro, quote)
+        if refusal is None:
+            return sent
+        order = guarded_order(self.state, intent, quantity_micro=whole_micro, limit_nano=None)
+        closing_micro = _whole(order.closable_micro or 0)
+        if 0 < closing_micro < whole_micro:
+            # What closes the position is not held back by what is said of the rest.
+            sent, _ = self._attempt(intent, index, closing_micro, quote)
+        return [*sent, self.refused(intent, index, refusal, quote)]
+
+    def _attempt(
+        self, intent: OrderIntent, index: int, quantity_micro: int, quote: QuoteSeen | None
+    ) -> tuple[list[AnyEvent], Refusal | None]:
+        """Return what sending ``quantity_micro`` of the intent gives, or why it may not be sent."""
+        order = guarded_order(self.state, intent, quantity_micro=quantity_micro, limit_nano=None)
+        refusal = check_standing(intent, self._situation(intent, reducing=order.reducing))
+        if refusal is not None:
+            return [], refusal
+        if quote is None or quote.bid_nano <= 0 or quote.ask_nano <= 0:
+            return [], Refusal(reason=Reason.NO_QUOTE.value, detail="no two-sided quote has been seen")
+        if quantity_micro <= 0:
+            detail = f"{intent.quantity_micro} micro-shares is no whole share"
+            return [], Refusal(reason=Reason.BELOW_ONE_SHARE.value, detail=detail)
+        limit_nano = limit_price(
+            intent.side,
+            quote,
+            min_tick_nano=self.state.instruments[intent.symbol].min_tick_nano,
+            parameters=self.parameters,
+        )
+        order = replace(order, limit_nano=limit_nano)
+        parts, refusal = self._judged(intent, order, quote)
+        if refusal is not None:
+            return [], refusal
+        children = plan_children(
+            intent,
+            quote,
+            parts_micro=parts,
+            min_tick_nano=self.state.instruments[intent.symbol].min_tick_nano,
+            now_ns=self.run.now_ns,
+            parameters=self.parameters,
+        )
+        if any(child.good_till_ns <= self.run.now_ns for child in children):
+            detail = f"nothing is left of the {intent.tif_s} s in force after rounding to the broker's seconds"
+            return [], Refusal(reason=Reason.INTENT_EXPIRED.value, detail=detail)
+        return self._going(intent, index, order, children, quote), None
+
+    def _judged(
+        self, intent: OrderIntent, order: GuardedOrder, quote: QuoteSeen
+    ) -> tuple[tuple[int, ...], Refusal | None]:
+        """Return the parts of an order, a sell's closing and short part apart, and what a guard has against it."""
+        parts: tuple[int, ...] = (order.quantity_micro,)
+        verdicts: list[GuardVerdict] = []
+        if order.side is Side.SELL:
+            short = check_short_sale(self.state, order, quote, self.run.now_ns, self.parameters)
+            verdicts.append(short.verdict)
+            if short.split is not None:
+                parts = (short.split.closing_micro, short.split.short_micro)
+        refusal = check_drift(intent, quote, reducing=order.reducing, drift_bps_max=self.parameters.drift_bps_max)
+        verdicts.extend(ask_guards(self.state, intent, order, quote, run=self.run, parameters=self.parameters))
+        if self.what_if is not None:
+            facts = MarginFacts(now_ns=self.run.now_ns, intent=intent.id, order=order, what_if=self.what_if)
+            verdicts.append(check_margin(facts, self.parameters.margin))
+        stopped = first_refusal(verdicts)
+        return parts, refusal or (by_guard(stopped) if stopped is not None else None)
+
+    def _going(
+        self, intent: OrderIntent, index: int, order: GuardedOrder, children: tuple[Child, ...], quote: QuoteSeen
+    ) -> list[AnyEvent]:
+        """Return the submissions, or the question for their margin where one must be asked first; they count now."""
+        run = self.run
+        outs: list[AnyEvent] = []
+        if self.what_if is None and self.parameters.margin.enabled and needs_what_if(order):
+            outs.append(self._asked(intent, index, order, children[0], quote))
+            run.next_order_id += 1
+        else:
+            for child in children:
+                outs.append(self._submitting(intent, child, quote))
+                run.next_order_id += 1
+        price = max(quote.ask_nano, quote.bid_nano, order.limit_nano or 0)
+        run.note(order, notional_nano(order.quantity_micro, price), self.parameters)
+        return outs
+
+    def _situation(self, intent: OrderIntent, *, reducing: bool) -> Situation:
+        state = self.state
+        of_symbol = [order for key in state.open_orders if (order := state.orders[key]).symbol == intent.symbol]
+        instrument = state.instruments.get(intent.symbol)
+        resumed = self.what_if is not None and self.what_if.intent == intent.id
+        asked = any(item.symbol == intent.symbol for name, item in state.asked.items() if name != intent.id)
+        return Situation(
+            now_ns=self.run.now_ns,
+            mode=state.effective_mode(self.mode),
+            panic=state.panic,
+            link_up=state.link_seen and state.link is not None and state.link.connected,
+            instrument_known=instrument is not None
+            and instrument.con_id == intent.con_id
+            and instrument.min_tick_nano > 0,
+            external=state.external.get(intent.symbol, False),
+            seen=intent.id in state.intents or (intent.id in state.asked and not resumed),
+            pending=bool(of_symbol) or intent.symbol in self.run.symbols or asked,
+            unknown=any(order.state is OrderState.UNKNOWN for order in of_symbol),
+            reducing=reducing,
+        )
+
+    def refused(
+        self, intent: OrderIntent, index: int, refusal: Refusal | None, quote: QuoteSeen | None
+    ) -> OrderRefused:
+        """Return the refusal of an intent."""
+        assert refusal is not None, "a missing quote is always refused"
+        return OrderRefused(
+            id=derive_id(self.block, tag_of(OrderRefused), index),
+            cause=self.block,
+            ts_ns=self.run.now_ns,
+            intent=intent.id,
+            symbol=intent.symbol,
+            reason=refusal.reason,
+            detail=refusal.detail,
+            quote=quote,
+        )
+
+    def _asked(
+        self, intent: OrderIntent, index: int, order: GuardedOrder, child: Child, quote: QuoteSeen
+    ) -> MarginAsked:
+        return MarginAsked(
+            id=derive_id(intent.id, tag_of(MarginAsked), 0),
+            cause=self.block,
+            ts_ns=self.run.now_ns,
+            order=intent,
+            symbol=intent.symbol,
+            mode=self.mode,
+            index=index,
+            broker_order_id=self.run.next_order_id,
+            quantity_micro=order.quantity_micro,
+            limit_nano=child.limit_nano,
+            good_till_ns=child.good_till_ns,
+            quote=quote,
+        )
+
+    def _submitting(self, intent: OrderIntent, child: Child, quote: QuoteSeen) -> OrderSubmitting:
+        return OrderSubmitting(
+            id=derive_id(child.client_order_id, tag_of(OrderSubmitting), 0),
+            cause=self.block,
+            ts_ns=self.run.now_ns,
+            intent=intent.id,
+            client_order_id=child.client_order_id,
+            slice_index=child.slice_index,
+            broker_order_id=self.run.next_order_id,
+            symbol=intent.symbol,
+            con_id=intent.con_id,
+            side=intent.side,
+            quantity_micro=child.quantity_micro,
+            limit_nano=child.limit_nano,
+            good_till_ns=child.good_till_ns,
+            quote=quote,
+        )
+
+
+def _whole(quantity_micro: int) -> int:
+    """Return the whole shares of a quantity."""
+    return quantity_micro // QUANTITY_SCALE * QUANTITY_SCALE
+
+
+def by_guard(verdict: GuardVerdict) -> Refusal:
+    """Return a guard's verdict as the refusal that it gives."""
+    return Refusal(
+        reason=verdict.code, detail=f"{verdict.guard}: {verdict.detail}" if verdict.detail else verdict.guard
+    )
+
+
+def _quote_seen(quote: QuoteObserved | None) -> QuoteSeen | None:
+    if quote is None:
+        return None
+    return QuoteSeen(
+        bid_nano=quote.bid_nano,
+        ask_nano=quote.ask_nano,
+        bid_size_micro=quote.bid_size_micro,
+        ask_size_micro=quote.ask_size_micro,
+        ts_ns=quote.ts_ns,
+        seq=0,
+    )
