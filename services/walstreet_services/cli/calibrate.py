@@ -1,7 +1,8 @@
 """Owns `walstreet calibrate`: what the models forecast on sessions they have never seen, for the conformal gate.
 
-The sessions run through the very code that trades: features, inference and arbiter, with nothing decided. What matured
-is written beside the models, one file for each market.
+The sessions are of synthetic worlds, or, for a recorded day, those before it. They run through the very code that
+trades: features, inference and arbiter, with nothing decided. What matured is written beside the models, one file for
+each market.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -43,6 +45,9 @@ from walstreet_events import ROOT, AnyEvent, BarBlock, SessionRef, derive_id
 from walstreet_services.cli.recorded import OUTCOMES_FOLDER
 from walstreet_services.cli.synthetic_bars import BAR_NS, session_bars
 from walstreet_services.ibsim.calendar_xnys import previous_sessions
+from walstreet_services.ibsim.market_base import PathMarket
+from walstreet_services.ibsim.market_errors import MarketDataError, MarketRequestError
+from walstreet_services.ibsim.market_recorded import RecordedMarket, recorded_identity
 from walstreet_services.ibsim.market_synthetic import PLANTED_DEFAULT, SyntheticMarket, synthetic_identity
 from walstreet_services.ibsim.model import Session
 
@@ -52,6 +57,9 @@ CALIBRATION_DAY = date(2023, 9, 28)
 SESSIONS_DEFAULT = 8
 """The first only warms the features up; seven fill the gate's window."""
 SESSIONS_MAX = 40
+SESSIONS_MIN = 2
+RECORDED_STEP_NS = 5_000_000_000
+"""The simulator's own default, so that what happens inside a minute is made alike."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,6 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--sessions", type=int, default=SESSIONS_DEFAULT, help=f"2 to {SESSIONS_MAX}")
     parser.add_argument("--seed", type=int, default=CALIBRATION_SEED, help="of the world")
+    parser.add_argument("--data", type=Path, help="folder with minute/SYMBOL.parquet: calibrate for a recorded day")
+    parser.add_argument(
+        "--day", type=_day, metavar="YYYY-MM-DD", help="the day to be played; only earlier ones are used"
+    )
+    parser.add_argument("--symbols", help="of the recorded day, separated by commas")
     try:
         return run(parser.parse_args(argv))
     except UsageError as error:
@@ -82,21 +95,19 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: An argument or the model folder cannot be used.
     """
-    if not 2 <= options.sessions <= SESSIONS_MAX:
-        raise UsageError(f"--sessions {options.sessions} is outside 2..{SESSIONS_MAX}")
+    if not SESSIONS_MIN <= options.sessions <= SESSIONS_MAX:
+        raise UsageError(f"--sessions {options.sessions} is outside {SESSIONS_MIN}..{SESSIONS_MAX}")
     console = Console(stderr=True)
     folder: Path = options.models / OUTCOMES_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    for planted in options.planted or (PLANTED_DEFAULT, 0.0):
-        market = SyntheticMarket(seed=options.seed, day=CALIBRATION_DAY, planted=planted)
-        sessions = [*previous_sessions(CALIBRATION_DAY, options.sessions - 1), market.session]
-        state, models = _played(options.models, market, sessions, console)
+    for world in [_recorded(options)] if options.data else _synthetic(options):
+        state, models = _played(options.models, world.market, world.sessions, console)
         learned = state.learning.conformal.horizons
         history = ConformalHistory(
             version=VERSION,
-            market=synthetic_identity(planted),
+            market=world.identity,
             models=models,
-            made_from=f"seed {options.seed}, {sessions[1].date} to {sessions[-1].date}",
+            made_from=f"seed {options.seed}, {world.sessions[1].date} to {world.sessions[-1].date}",
             horizons=tuple(_rows(learned[minutes]) for minutes in sorted(learned)),
         )
         path = folder / f"{history.market.replace(' ', '-').replace('=', '-')}.bin"
@@ -106,8 +117,53 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+@dataclass(frozen=True, slots=True)
+class World:
+    """One market with the sessions that the models forecast, the first of which only warms the features up."""
+
+    identity: str
+    market: PathMarket
+    sessions: tuple[Session, ...]
+
+
+def _synthetic(options: argparse.Namespace) -> Iterator[World]:
+    if options.day or options.symbols:
+        raise UsageError("--day and --symbols belong to a recorded day: add --data DIR")
+    for planted in options.planted or (PLANTED_DEFAULT, 0.0):
+        market = SyntheticMarket(seed=options.seed, day=CALIBRATION_DAY, planted=planted)
+        sessions = (*previous_sessions(CALIBRATION_DAY, options.sessions - 1), market.session)
+        yield World(synthetic_identity(planted), market, sessions)
+
+
+def _recorded(options: argparse.Namespace) -> World:
+    """Return the sessions before a recorded day; the day itself and what follows it are never looked at."""
+    if options.day is None or not options.symbols:
+        raise UsageError("--data needs --day YYYY-MM-DD and --symbols A,B")
+    if options.planted:
+        raise UsageError("--planted belongs to synthetic markets; leave it out with --data")
+    symbols = options.symbols.split(",")
+    try:
+        market = RecordedMarket(options.data, options.day, symbols, options.seed, RECORDED_STEP_NS)
+    except (MarketDataError, MarketRequestError) as error:
+        raise UsageError(str(error)) from error
+    sessions = market.earlier_sessions[-options.sessions :]
+    if len(sessions) < SESSIONS_MIN:
+        raise UsageError(
+            f"{options.symbols} share {len(sessions)} recorded sessions before {options.day}; at least "
+            f"{SESSIONS_MIN} are needed: name fewer symbols or a later day"
+        )
+    return World(recorded_identity(options.day), market, sessions)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2019-02-14") from error
+
+
 def _played(
-    models: Path, market: SyntheticMarket, sessions: Sequence[Session], console: Console
+    models: Path, market: PathMarket, sessions: Sequence[Session], console: Console
 ) -> tuple[ArbiterState, str]:
     parameters = FeatureParameters()
     try:
@@ -143,7 +199,7 @@ def _played(
     return learned, models_digest((entry.file, entry.sha256) for entry in manifest.models)
 
 
-def _facts(market: SyntheticMarket, sessions: Sequence[Session]) -> Iterator[AnyEvent]:
+def _facts(market: PathMarket, sessions: Sequence[Session]) -> Iterator[AnyEvent]:
     symbols = tuple(instrument.symbol for instrument in market.instruments)
     for session in sessions:
         yield SessionRef(

@@ -1,4 +1,4 @@
-"""Owns the bars of a synthetic market without a session: what the gateway would have written, made at once."""
+"""Owns the bars of a market of the simulator without a session: what the gateway would have written, made at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from walstreet.training.steps import StepTable, bars_from_steps
 from walstreet_events import BarBlock
-from walstreet_services.ibsim.market_synthetic import SyntheticMarket
+from walstreet_services.ibsim.market_base import PathMarket
 from walstreet_services.ibsim.model import Session
 
 BAR_NS = 60_000_000_000
@@ -22,8 +22,8 @@ TABLE_FIELDS = (
 )
 
 
-def session_bars(market: SyntheticMarket, session: Session, *, quoted: bool) -> Iterator[BarBlock]:
-    """Yield the bars that the gateway would write for one session of a synthetic market."""
+def session_bars(market: PathMarket, session: Session, *, quoted: bool) -> Iterator[BarBlock]:
+    """Yield the bars that the gateway would write for one session of a market."""
     paths = [market.session_path(index, session) for index in range(len(market.instruments))]
     columns = {name: np.stack([getattr(path, name) for path in paths], axis=1) for name in TABLE_FIELDS}
     table = StepTable(

@@ -270,6 +270,8 @@ class Session:
             text = f"starts from what the models forecast on earlier sessions of this market ({settings.history.file})"
         else:
             text = f"knows nothing of the market {settings.session.identity!r} yet and blocks until enough has matured"
+            if self._options.market == "recorded":
+                text += "; `walstreet calibrate --data DIR --day DAY --symbols A,B` learns from the sessions before it"
         self._console.print(f"conformal gate: {text}", markup=False, soft_wrap=True)
 
     def _start_services(self, parts: Parts, settings: Settings) -> None:

@@ -25,7 +25,7 @@ from walstreet_services.ibsim.gateway import GatewayOptions
 from walstreet_services.ibsim.journal import Journal
 from walstreet_services.ibsim.market_errors import MarketError
 from walstreet_services.ibsim.market_files import symbols_on
-from walstreet_services.ibsim.market_recorded import RecordedMarket
+from walstreet_services.ibsim.market_recorded import RecordedMarket, recorded_identity
 from walstreet_services.ibsim.market_symbols import DEFAULT_SYMBOLS
 from walstreet_services.ibsim.market_synthetic import PLANTED_DEFAULT, SyntheticMarket, synthetic_identity
 from walstreet_services.ibsim.matching import QueueMatching
@@ -213,7 +213,9 @@ def _facts(arguments: argparse.Namespace, server: SimulatorServer) -> dict[str, 
     return {
         "host": arguments.host,
         "market": arguments.market,
-        "identity": synthetic_identity(arguments.planted) if arguments.market == "synthetic" else arguments.market,
+        "identity": synthetic_identity(arguments.planted)
+        if arguments.market == "synthetic"
+        else recorded_identity(session.date),
         "day": session.date.isoformat(),
         "open_ns": session.open_ns,
         "close_ns": session.close_ns,

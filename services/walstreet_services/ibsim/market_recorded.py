@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 ADV_SESSIONS_MAX = 20
 
 
+def recorded_identity(day: date) -> str:
+    """Return the name of the market of a recorded day, under which its conformal history is found."""
+    return f"recorded {day.isoformat()}"
+
+
 class RecordedMarket(PathMarket):
     """A real session; minute prices and volumes are the vendor's, what happens inside a minute is a model.
 
@@ -65,6 +70,13 @@ class RecordedMarket(PathMarket):
         self._adjusted_scales: dict[int, float] = {}
         instruments = [_instrument(file, raw, session) for file, raw in zip(self._files, self._raw, strict=True)]
         super().__init__(instruments, session, step_ns=step_ns)
+
+    @property
+    def earlier_sessions(self) -> tuple[Session, ...]:
+        """Return the sessions before the played one that every symbol has minutes of, oldest first."""
+        day = self._session.date
+        shared = set(self._files[0].sessions).intersection(*(file.sessions for file in self._files[1:]))
+        return tuple(sorted((found for found in shared if found.date < day), key=lambda found: found.date))
 
     def _build_path(self, instrument_index: int, session: Session) -> SessionPath:
         file = self._files[instrument_index]
