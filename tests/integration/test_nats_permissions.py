@@ -16,6 +16,7 @@ from walstreet.adapters.nats.journal import ChainHead
 from walstreet.adapters.nats.reader import TapeReader
 from walstreet.adapters.nats.server import ADMIN, SIMULATOR, write_credentials
 from walstreet.adapters.nats.streams import last_sequence
+from walstreet.domain.signing import KEY_NAME
 from walstreet.runtime.chain import ChainVerifier
 from walstreet.runtime.loop import ServiceLoop
 from walstreet.runtime.metrics import ServiceMetrics
@@ -141,8 +142,8 @@ def test_half_written_credentials_are_written_anew(server: LogServer) -> None:
     write_credentials(directory)
     assert len((directory / "features").read_text()) > 20
     assert (directory / "arbiter").read_text() == kept
-    assert (directory / "features").stat().st_mode & 0o077 == 0
-    assert {path.name for path in directory.iterdir()} == {*(s.value for s in Service), ADMIN, SIMULATOR}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in directory.iterdir())
+    assert {path.name for path in directory.iterdir()} == {*(s.value for s in Service), ADMIN, SIMULATOR, KEY_NAME}
 
 
 async def test_a_reflected_ack_is_noticed_and_asks_for_observe_once(server: LogServer) -> None:
