@@ -141,8 +141,14 @@ def reconciler_core(settings: Settings) -> ReconcilerCore:
     """Return the reconciler's core.
 
     Raises:
-        UsageError: A threshold could be tuned to a value that its owner refuses.
+        UsageError: A threshold could be tuned to a value that its owner refuses, or costs would never be reported.
     """
+    delay_s, clock_s = settings.reconciler.tca.report_delay_s, settings.gateway.post_close_s
+    if delay_s > clock_s:
+        raise UsageError(
+            f"reconciler.tca.report_delay_s is {delay_s}, but the clock stops gateway.post_close_s={clock_s} after the "
+            "close, and costs would never be reported; choose a smaller delay"
+        )
     return ReconcilerCore(settings.reconciler, tunables(settings))
 
 

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import getpass
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,12 @@ async def _book(options: argparse.Namespace, connection: Connection) -> Book:
     book = Book(
         base=recorded_settings(_state(options), options.config), changes=[], head=ChainHead(), epoch_seq=0, ts_ns=0
     )
+    note_messages(book, messages)
+    return book
+
+
+def note_messages(book: Book, messages: Iterable[RawMessage]) -> None:
+    """Fold the TAPE: changes of the operator and of the daily tuning in order, the operator's last link, the time."""
     for message in messages:
         if message.producer == Service.OPERATOR.value:
             _note_own(book, message)
@@ -262,7 +269,6 @@ async def _book(options: argparse.Namespace, connection: Connection) -> Book:
         elif message.subject.startswith("clock."):
             event = decode(message.payload)
             book.ts_ns = event.ts_ns if isinstance(event, ClockTick) else book.ts_ns
-    return book
 
 
 def _note_own(book: Book, message: RawMessage) -> None:
