@@ -10,7 +10,7 @@ import pytest
 from walstreet.testing.stack import command, events, session
 from walstreet_events import MarkoutBlock, OrderFilled, ParameterTuned, TcaReport
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.spec("001.tca")]
 TRADING = (
     "--minutes", "40", "--symbols", "SYN01,SYN02,SYN03,SYN04,SYN05,SYN06", "--planted", "0.22",
     "--set", "arbiter.gates.conformal=false", "--set", "session.warmup_days=1",

@@ -44,6 +44,8 @@ from walstreet_events import (
     subject_of,
 )
 
+pytestmark = pytest.mark.spec("001.tca")
+
 S = 1_000_000_000
 DAY = 86_400 * S
 REPORT_AT = CLOSE_NS + 45 * S
