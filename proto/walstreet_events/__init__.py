@@ -100,8 +100,19 @@ from walstreet_events.subjects import (
     subject_of,
     write_patterns,
 )
+from walstreet_events.tca import (
+    EXPIRY,
+    MarkoutBlock,
+    MarkSeen,
+    ParameterTuned,
+    TcaReport,
+    TcaRow,
+    TcaSamples,
+    TuningProposal,
+)
 
 __all__ = [
+    "EXPIRY",
     "NANOS_PER_SECOND",
     "PRICE_SCALE",
     "QUANTITY_SCALE",
@@ -137,6 +148,8 @@ __all__ = [
     "IntentBlock",
     "MarginAnswered",
     "MarginAsked",
+    "MarkSeen",
+    "MarkoutBlock",
     "Mode",
     "ModeRequest",
     "ModeState",
@@ -156,6 +169,7 @@ __all__ = [
     "Outcome",
     "OutcomeBlock",
     "ParameterChange",
+    "ParameterTuned",
     "PhaseName",
     "Position",
     "Positions",
@@ -175,7 +189,11 @@ __all__ = [
     "Side",
     "Stream",
     "SymbolStatus",
+    "TcaReport",
+    "TcaRow",
+    "TcaSamples",
     "Trade",
+    "TuningProposal",
     "Verdict",
     "decode",
     "decode_tick",

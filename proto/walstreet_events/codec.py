@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from walstreet_events import account, decision, features, market, ops, order, prediction
+from walstreet_events import account, decision, features, market, ops, order, prediction, tca
 from walstreet_events.envelope import Event
 from walstreet_events.subjects import SUBJECT_TABLE
 from walstreet_events.upcast import UPCASTERS, Upcaster, upcast
@@ -55,6 +55,9 @@ AnyEvent: TypeAlias = (
     | ops.ProducerEpoch
     | ops.ChainCheckpoint
     | ops.DeadLetter
+    | tca.MarkoutBlock
+    | tca.TcaReport
+    | tca.ParameterTuned
 )
 """Every event of the TAPE and of the dead-letter stream; ``assert_never`` over it lists what a match forgot."""
 

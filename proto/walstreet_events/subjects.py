@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from walstreet_events import account, decision, features, market, ops, order, prediction
+from walstreet_events import account, decision, features, market, ops, order, prediction, tca
 
 if TYPE_CHECKING:
     import msgspec
@@ -120,6 +120,7 @@ SUBJECT_TABLE: tuple[SubjectRow, ...] = (
     _row(order.OrderFilled, "order.event.{symbol}", Service.EXECUTION),
     _row(order.OrderCommission, "order.event.{symbol}", Service.EXECUTION),
     _row(order.ExternalOrder, "order.event.{symbol}", Service.EXECUTION),
+    _row(tca.MarkoutBlock, "order.marks", Service.EXECUTION),
     _row(account.AccountValues, "acct.values", Service.EXECUTION),
     _row(account.Positions, "acct.positions", Service.EXECUTION),
     _row(account.OrderLink, "acct.link", Service.EXECUTION),
@@ -127,6 +128,8 @@ SUBJECT_TABLE: tuple[SubjectRow, ...] = (
     _row(ops.ReconSnapshot, "recon.snapshot", Service.EXECUTION),
     _row(ops.ReconBreak, "recon.break", Service.RECONCILER),
     _row(ops.ReconReport, "recon.report", Service.RECONCILER),
+    _row(tca.TcaReport, "recon.tca", Service.RECONCILER),
+    _row(tca.ParameterTuned, "ctl.tuned", Service.RECONCILER),
     _row(ops.ChainCheckpoint, "chain.checkpoint", Service.RECONCILER),
     _row(ops.ModeRequest, "mode.request.{service}", None),
     _row(ops.OperatorCommand, "ctl.command", Service.OPERATOR),
@@ -167,6 +170,7 @@ READERS: dict[Service, tuple[str, ...]] = {
         "epoch.arbiter",
     ),
     Service.RECONCILER: (
+        "decision.cycle",
         "order.>",
         "acct.>",
         "recon.snapshot",

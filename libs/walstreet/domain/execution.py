@@ -16,6 +16,7 @@ from walstreet.domain.execution_margin import answer_events, timeout_events
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_seal import judge_block, note_block
 from walstreet.domain.execution_state import PANIC, ExecutionState
+from walstreet.domain.marks import fold_marks, mark_events, note_quote
 from walstreet.domain.observations import (
     AccountObserved,
     CommissionObserved,
@@ -93,6 +94,7 @@ class ExecutionCore:
         if isinstance(event, IntentBlock):
             note_block(state, event, judge_block(state, event, self._keys, parameters.signing))
         fold(state, event, parameters)
+        fold_marks(state.marks, event, state.quotes, believed=event.id in state.blocks)
         return state
 
     def decide(self, state: ExecutionState, event: AnyEvent) -> Sequence[AnyEvent]:
@@ -113,6 +115,7 @@ class ExecutionCore:
         """Return the events that a fact from outside causes; quotes and time only move the volatile part."""
         if isinstance(observation, QuoteObserved):
             state.quotes[observation.symbol] = observation
+            note_quote(state.marks, observation)
             state.feed_ts_ns = max(state.feed_ts_ns, observation.ts_ns)
             state.observed_ns = max(state.observed_ns, observation.ts_ns)
             return ()
@@ -159,7 +162,8 @@ class ExecutionCore:
                 )
             if now_ns >= order.good_till_ns + grace_ns and CANCEL_EXPIRED not in order.cancel_reasons:
                 outs.append(_cancelling(state, client_order_id, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED))
-        return [*batch.events, *outs, *timeout_events(state, state.now_ns(now_ns), parameters)]
+        answers = timeout_events(state, state.now_ns(now_ns), parameters)
+        return [*batch.events, *outs, *answers, *mark_events(state.marks, tick, parameters.marks)]
 
     def _cancel_all(self, state: ExecutionState, *, cause: EventId, ts_ns: int, reason: str) -> list[AnyEvent]:
         return [

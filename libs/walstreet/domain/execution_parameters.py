@@ -11,6 +11,7 @@ from walstreet.domain.guard_margin import MarginParameters
 from walstreet.domain.guard_market import MarketGuardParameters
 from walstreet.domain.guard_orders import RESTRICTED_MAX, OrderGuardParameters
 from walstreet.domain.guard_short import ShortSaleParameters
+from walstreet.domain.marks import MarkParameters
 from walstreet.domain.repeat_throttle import ThrottleParameters
 from walstreet.domain.signing import SigningParameters
 
@@ -43,6 +44,8 @@ class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     absences_needed: int = 2
     signing: SigningParameters = SigningParameters()
     """For how long a signed block of intents may be acted on."""
+    marks: MarkParameters = MarkParameters()
+    """When the quotes are taken by which costs are measured."""
     retention_days: int = 7
     """Ended orders are remembered this long for the deduplication of executions."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from walstreet.domain.execution_market import SymbolMarket
 from walstreet.domain.guard_orders import RECENT_ORDERS_MAX, RecentOrder
+from walstreet.domain.marks import MarkBook
 from walstreet.domain.mode_causes import LossMemory
 from walstreet.domain.observations import CommissionObserved, QuoteObserved
 from walstreet.domain.order import Order
@@ -102,6 +103,8 @@ class ExecutionState:
     filled_since: dict[str, int] = field(default_factory=dict)
     """Signed fills journaled since the broker's last reading of the positions, which may hold them already."""
     account_revision: int = 0
+    marks: MarkBook = field(default_factory=MarkBook)
+    """Quotes that the analysis of costs waits for."""
     changes: Changes = field(default_factory=Changes)
     """Parameters changed since the start."""
     # Volatile: lost by a crash.

@@ -13,6 +13,7 @@ from walstreet.domain.parameter_changes import Versions
 from walstreet.domain.reconcile import Difference
 from walstreet.domain.reconciler_parameters import Policy, ReconcilerParameters
 from walstreet.domain.reconciler_state import ReconcilerState, ReportStatus, RequestReason, Result, fold
+from walstreet.domain.tca_step import tca_events, tca_state
 from walstreet_events import (
     NANOS_PER_SECOND,
     AnyEvent,
@@ -40,9 +41,10 @@ NO_SNAPSHOT = ""
 class ReconcilerCore:
     """Decides what the reconciler journals; satisfies ``walstreet.ports.Core``."""
 
-    def __init__(self, parameters: ReconcilerParameters) -> None:
-        """Take the parameters."""
+    def __init__(self, parameters: ReconcilerParameters, tunables: dict[str, float] | None = None) -> None:
+        """Take the parameters, and the configured values of other services' thresholds that may be tuned, by path."""
         self._versions = Versions(parameters)
+        self._tunables = tunables or {}
 
     @property
     def service(self) -> Service:
@@ -51,7 +53,7 @@ class ReconcilerCore:
 
     def initial(self) -> ReconcilerState:
         """Return the state before the first event."""
-        return ReconcilerState()
+        return ReconcilerState(tca=tca_state(self._tunables))
 
     def evolve(self, state: ReconcilerState, event: AnyEvent) -> ReconcilerState:
         """Fold an input or an own output; a snapshot is compared here, so that replay remembers it too."""
@@ -68,7 +70,8 @@ class ReconcilerCore:
             case SessionRef() | OrderLink() | OperatorCommand():
                 return self._wanted(state, event.id, event.ts_ns)
             case ClockTick():
-                return self._tick(state, event)
+                costs = tca_events(state.tca, event, self._versions.of(state.changes).tca)
+                return [*self._tick(state, event), *costs]
             case ReconSnapshot():
                 if state.result is None or state.result.snapshot != event.id:
                     return ()

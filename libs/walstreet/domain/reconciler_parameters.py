@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from walstreet.domain.tca_parameters import TcaParameters
 from walstreet_events import NANOS_PER_SECOND, BreakKind
 
 
@@ -62,6 +63,9 @@ class ReconcilerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     cash: Policy = Policy.WARN
     external_order: Policy = Policy.WARN
     """Execution refuses the symbol of a foreign order by its own guard; the rest of the book goes on."""
+
+    tca: TcaParameters = TcaParameters()
+    """Costs are reported after the close, and thresholds tuned by them."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range or at odds with each other."""

@@ -19,6 +19,7 @@ from walstreet.domain.reconcile import (
     execution_family,
 )
 from walstreet.domain.reconciler_parameters import Policy, ReconcilerParameters
+from walstreet.domain.tca_step import TcaState, fold_tca
 from walstreet_events import (
     NANOS_PER_SECOND,
     PRICE_SCALE,
@@ -106,6 +107,7 @@ class ReconcilerState:
     synced_micro: dict[str, int] = field(default_factory=dict)
     """Corrections of positions that were taken over from the broker (``auto_sync``)."""
     synced_cash_nano: int = 0
+    tca: TcaState = field(default_factory=TcaState)
     changes: Changes = field(default_factory=Changes)
     """Parameters changed since the start."""
 
@@ -118,6 +120,7 @@ class ReconcilerState:
 def fold(state: ReconcilerState, event: AnyEvent, parameters: ReconcilerParameters) -> None:
     """Fold one event in place."""
     state.ledger.apply(event)
+    fold_tca(state.tca, event, parameters.tca)
     match event:
         case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCommission():
             _fold_order(state, event)

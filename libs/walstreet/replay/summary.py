@@ -14,6 +14,7 @@ from walstreet.domain.monitor_parameters import MonitorParameters
 from walstreet.domain.signing import unsealed
 from walstreet.replay.checklist_log import ChecklistLog
 from walstreet.replay.gate_series import GateSeries
+from walstreet.replay.tca_log import TcaLog
 from walstreet.replay.watch import SessionWatch
 from walstreet.runtime.loop_ports import Message
 from walstreet_events import (
@@ -116,6 +117,8 @@ class Summary:
     selective_gates: tuple[str, ...] = ()
     """Those that are meant to select."""
     checklist: ChecklistLog = field(default_factory=ChecklistLog)
+    costs: TcaLog = field(default_factory=TcaLog)
+    """What trading cost."""
 
     @property
     def equity_change(self) -> float | None:
@@ -157,11 +160,13 @@ class Summarizer:
             self._count(event)
             self._latency(message, event)
             self._watch.take(message, event)
+            self.summary.costs.take((event,))
 
     def finish(self) -> Summary:
         """Return the summary. Call it once, behind the last message."""
         summary = self.summary
         summary.gates = self._watch.finish().gates
+        summary.costs.finish()
         for group in HASH_GROUPS:
             whole = hashlib.sha256()
             for (name, subject), digest in sorted(self._digests.items()):

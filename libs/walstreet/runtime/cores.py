@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import msgspec
+
 from walstreet.domain.arbiter import ArbiterCore
+from walstreet.domain.autotune import PATHS, tuning_of
 from walstreet.domain.calibrate import BarrierModel, ModelCalibration
 from walstreet.domain.conformal_history import ConformalHistory, HistoryError, decode_history
 from walstreet.domain.execution import ExecutionCore
 from walstreet.domain.gateway import GatewayCore
 from walstreet.domain.gateway_parameters import SessionHours, SessionPlan
 from walstreet.domain.model_manifest import ModelManifest, Target
+from walstreet.domain.parameter_changes import ChangeRefusedError, changed
 from walstreet.domain.reconciler import ReconcilerCore
 from walstreet.features.core import FeaturesCore
 from walstreet.features.table import FEATURES
@@ -134,5 +138,39 @@ def execution_core(settings: Settings) -> ExecutionCore:
 
 
 def reconciler_core(settings: Settings) -> ReconcilerCore:
-    """Return the reconciler's core."""
-    return ReconcilerCore(settings.reconciler)
+    """Return the reconciler's core.
+
+    Raises:
+        UsageError: A threshold could be tuned to a value that its owner refuses, or costs would never be reported.
+    """
+    delay_s, clock_s = settings.reconciler.tca.report_delay_s, settings.gateway.post_close_s
+    if delay_s > clock_s:
+        raise UsageError(
+            f"reconciler.tca.report_delay_s is {delay_s}, but the clock stops gateway.post_close_s={clock_s} after the "
+            "close, and costs would never be reported; choose a smaller delay"
+        )
+    return ReconcilerCore(settings.reconciler, tunables(settings))
+
+
+def tunables(settings: Settings) -> dict[str, float]:
+    """Return the configured values of the thresholds that may be tuned, by path.
+
+    Raises:
+        UsageError: The bounds of tuning reach beyond what the threshold's owner allows.
+    """
+    found: dict[str, float] = {}
+    for path in PATHS:
+        section, _, inside = path.partition(".")
+        owner: msgspec.Struct = getattr(settings, section)
+        tuning = tuning_of(path, settings.reconciler.tca)
+        for bound in (tuning.low, tuning.high):
+            try:
+                changed(owner, {inside: msgspec.json.encode(bound).decode()})
+            except ChangeRefusedError as error:
+                raise UsageError(f"reconciler.tca would tune {path} to {bound}, which is refused: {error}") from error
+        value: object = owner
+        for part in inside.split("."):
+            value = getattr(value, part)
+        assert isinstance(value, int | float), path
+        found[path] = float(value)
+    return found

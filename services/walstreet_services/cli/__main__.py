@@ -20,6 +20,7 @@ COMMANDS = {
     "param": ("param_command", "add_arguments", "change a parameter while a session runs"),
     "why": ("why_command", "add_arguments", "explain one decision: every number and every gate"),
     "checklist": ("checklist_command", "add_arguments", "how often each gate let through, and what the checklist says"),
+    "tca": ("tca_command", "add_arguments", "what trading cost: the shortfall split, markouts, tuning, with pictures"),
     "backtest": ("bot", "add_backtest", "simulate the ETF rotation on daily bars: metrics, plots, weights, audit"),
     "walkforward": (
         "bot",

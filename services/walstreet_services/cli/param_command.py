@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import getpass
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,16 +32,18 @@ from walstreet.runtime.config import known_keys
 from walstreet.runtime.cores import conformal_history
 from walstreet.runtime.errors import EXIT_OK, EXIT_TIMEOUT, UsageError
 from walstreet.runtime.settings import Settings
-from walstreet_events import ROOT, ClockTick, Decision, ParameterChange, decode, derive_id, tag_of
+from walstreet_events import ROOT, ClockTick, Decision, ParameterChange, ParameterTuned, decode, derive_id, tag_of
 from walstreet_events import headers as names
-from walstreet_events.subjects import Service
+from walstreet_events.subjects import Service, row_of
 from walstreet_services.cli.recorded import recorded_settings
 from walstreet_services.cli.tapes import local_time, newest_state, open_tape, read_all
 
 SECTIONS = ("arbiter", "execution", "reconciler", INFERENCE_SECTION)
 """What may change while a session runs; everything else needs a restart."""
-ALIASES = {"risk": "arbiter.limits"}
+ALIASES = {"risk": "arbiter.limits", "tca": "reconciler.tca"}
 """Names of the specification for sections of ours."""
+TUNED_SUBJECT = row_of(ParameterTuned).template
+"""Changes that the daily tuning made; they are shown and taken back like an operator's."""
 WAIT_S = 30.0
 
 
@@ -251,13 +254,21 @@ async def _book(options: argparse.Namespace, connection: Connection) -> Book:
     book = Book(
         base=recorded_settings(_state(options), options.config), changes=[], head=ChainHead(), epoch_seq=0, ts_ns=0
     )
+    note_messages(book, messages)
+    return book
+
+
+def note_messages(book: Book, messages: Iterable[RawMessage]) -> None:
+    """Fold the TAPE: changes of the operator and of the daily tuning in order, the operator's last link, the time."""
     for message in messages:
         if message.producer == Service.OPERATOR.value:
             _note_own(book, message)
+        elif message.subject == TUNED_SUBJECT:
+            tuned = decode(message.payload)
+            book.changes += [tuned] if isinstance(tuned, ParameterTuned) else []
         elif message.subject.startswith("clock."):
             event = decode(message.payload)
             book.ts_ns = event.ts_ns if isinstance(event, ClockTick) else book.ts_ns
-    return book
 
 
 def _note_own(book: Book, message: RawMessage) -> None:

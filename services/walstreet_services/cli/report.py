@@ -20,6 +20,7 @@ from walstreet_services.cli.checks import (
 )
 from walstreet_services.cli.outcome import Outcome, summary_rows
 from walstreet_services.cli.svg import bars, lines
+from walstreet_services.cli.tca_section import tca_section
 
 NO_MARKS: Mapping[str, str] = {}
 COLOURS = ("var(--a)", "var(--b)", "var(--c)")
@@ -65,6 +66,7 @@ def render(outcome: Outcome) -> str:
         _checklist(outcome),
         _latency(outcome),
         _positions(outcome),
+        tca_section(summary.costs, _table),
         _minutes(outcome),
         "<h2>Summary</h2>",
         _table(("", ""), summary_rows(outcome)),
