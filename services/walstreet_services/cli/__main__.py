@@ -20,6 +20,7 @@ COMMANDS = {
     "param": ("param_command", "add_arguments", "change a parameter while a session runs"),
     "why": ("why_command", "add_arguments", "explain one decision: every number and every gate"),
     "checklist": ("checklist_command", "add_arguments", "how often each gate let through, and what the checklist says"),
+    "fetch": ("bot_fetch", "add_arguments", "fetch or update the daily bars of the universe, and validate them"),
     "backtest": ("bot", "add_backtest", "simulate the ETF rotation on daily bars: metrics, plots, weights, audit"),
     "walkforward": (
         "bot",

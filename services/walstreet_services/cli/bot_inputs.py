@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from walstreet.kernels.swing import SWING_THREADS_MAX
+from walstreet.research.daily_store import SIMULATED, source_of
 from walstreet.research.swing_config import CONFIG_FILE, SwingConfig, load_swing_config
 from walstreet.research.swing_data import date_of, long_gaps, read_bars, simulated_rows
 from walstreet.research.swing_grid import calendar_windows
@@ -109,7 +110,7 @@ def load_inputs(options: argparse.Namespace, *, end: dt.date | None, environment
     Raises:
         UsageError: An argument, a file or a value cannot be used; the text says what to change.
     """
-    config = load_swing_config(_config_folder(options.config), environment, _settings(options, end))
+    config = load_swing_config(config_folder(options.config), environment, _settings(options, end))
     if config.ibkr.timeframe != "1 day":
         raise UsageError(f"ibkr.timeframe is {config.ibkr.timeframe!r}; research reads daily bars, set it to '1 day'")
     data: Path = options.data
@@ -164,6 +165,8 @@ def whole(first: int, last: int) -> Window:
 def notices(inputs: Inputs, result: SwingResult) -> list[str]:
     """Return what a reader of the result should know before the numbers."""
     lines = [f"{line}; the return over the gap belongs to nobody" for line in long_gaps(inputs.bars)]
+    if source_of(inputs.data, inputs.bars.symbols[0]) == SIMULATED:
+        lines.append("the prices are a simulator's: synthetic, no market has made them")
     end = inputs.config.ibkr.end
     if end is not None and end > date_of(inputs.bars.dates[-1]):
         lines.append(f"the data end on {inputs.day(inputs.last)}, before the {end} that was asked for")
@@ -205,7 +208,12 @@ def _settings(options: argparse.Namespace, end: dt.date | None) -> Sequence[str]
     return [*options.set, *(f"{path}={value}" for path, value in named.items() if value is not None)]
 
 
-def _config_folder(path: Path) -> Path:
+def config_folder(path: Path) -> Path:
+    """Return the folder of the configuration, given it or its file.
+
+    Raises:
+        UsageError: It is neither.
+    """
     if path.is_dir():
         return path
     if path.name == CONFIG_FILE and path.is_file():

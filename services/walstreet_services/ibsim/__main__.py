@@ -70,6 +70,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--planted", type=float, default=PLANTED_DEFAULT, help="information coefficient of the synthetic signal, 0..0.5"
     )
+    parser.add_argument(
+        "--daily-years", type=int, default=20, help="years of daily bars in a synthetic market's past, made when asked"
+    )
     parser.add_argument("--speed", default="1", help="session seconds per wall second, or max")
     parser.add_argument("--minutes", type=int, default=390, help="minutes of the session that are played")
     parser.add_argument("--step-seconds", type=int, default=5)
@@ -120,6 +123,7 @@ def _market(arguments: argparse.Namespace) -> Market:
             day=arguments.day or SYNTHETIC_DAY,
             step_ns=step_ns,
             minutes=arguments.minutes,
+            daily_years=arguments.daily_years,
             planted=arguments.planted,
         )
     if arguments.day is None:
