@@ -72,8 +72,10 @@ async def opened(
         )
         return
     place = Place(host=config.ibkr.host, port=config.ibkr.port, paced=data.paced)
-    own = simulator == "always" or (simulator == "absent" and not await _listens(place))
-    if own:
+    listens = simulator != "always" and await _listens(place)
+    if not listens and simulator == "never":
+        raise _nobody(place, "nothing listens there")
+    if not listens:
         async with _simulator(config) as started, _broker(config, started) as history:
             yield history, "a simulator of this command: PRICES ARE SYNTHETIC, no market has made them"
         return
@@ -133,9 +135,13 @@ async def _broker(config: SwingConfig, place: Place) -> AsyncIterator[BrokerHist
         finally:
             await broker.close()
         return
-    raise UsageError(
-        f"{place.host}:{place.port}: {refusal}; start TWS or IB Gateway and enable its API, start `walstreet sim`, or "
-        "add --simulator for synthetic prices"
+    raise _nobody(place, str(refusal)) from refusal
+
+
+def _nobody(place: Place, why: str) -> UsageError:
+    return UsageError(
+        f"no broker at {place.host}:{place.port} ({why}); start TWS or IB Gateway and enable its API, start "
+        "`walstreet sim`, name another place (ibkr.host, ibkr.port), or add --simulator for synthetic prices"
     )
 
 
@@ -148,9 +154,11 @@ def _ignore(observation: object) -> None:
 async def _simulator(config: SwingConfig) -> AsyncIterator[Place]:
     """Run a simulator with the universe and its past, as long as it is needed."""
     argv = ["--port", "0", "--symbols", ",".join(config.universe), "--daily-years", f"{SIMULATOR_YEARS}"]
-    argv += ["--minutes", "1", "--seed", f"{config.backtest.seed}", "--start-on-signal"]
+    argv += ["--minutes", "1", "--seed", f"{config.backtest.seed}", "--start-on-signal", "--exit-with-stdin"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "walstreet_services.ibsim", *argv),
+        # A fetch that is killed closes the pipe, which ends the simulator, too.
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
