@@ -66,7 +66,7 @@ def fetched(task, symbol="SPY"):
 def digest(folder):
     """Return what all files of a folder are."""
     files = sorted(path for path in folder.rglob("*.parquet"))
-    return {path.name + path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_a_fresh_fetch_asks_in_chunks_and_once_for_the_adjusted_series(tmp_path) -> None:
