@@ -62,7 +62,9 @@ class Vendor:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
-                vendor.asked.append((parts.path, parse_qs(parts.query), {k.lower(): v for k, v in self.headers.items()}))
+                vendor.asked.append(
+                    (parts.path, parse_qs(parts.query), {k.lower(): v for k, v in self.headers.items()})
+                )
                 status, headers, body = vendor.answers[0] if len(vendor.answers) == 1 else vendor.answers.pop(0)
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(body)), **headers}.items():

@@ -18,6 +18,7 @@ from walstreet.research.swing_config import CONFIG_FILE, SwingConfig, load_swing
 from walstreet.research.swing_data import date_of, long_gaps, read_bars, simulated_rows
 from walstreet.research.swing_grid import calendar_windows
 from walstreet.research.swing_native import EngineChoice, choose_engine
+from walstreet.research.swing_parallel import spread
 from walstreet.research.swing_types import SwingBars, SwingParameters, SwingResult, Window
 from walstreet.runtime.errors import UsageError
 
@@ -89,6 +90,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         "--start", type=parse_date, metavar="YYYY-MM-DD", help="first simulated day; bars before warm up"
     )
     parser.add_argument("--threads", type=int, help="of the native engine (default: all cores); changes no result")
+    parser.add_argument("--workers", type=int, help="processes for grids and permutations (research.workers)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, to stdout")
 
 
@@ -118,7 +120,7 @@ def load_inputs(options: argparse.Namespace, *, end: dt.date | None, environment
         raise UsageError(
             f"--data {data} is no folder; `bot fetch` fills {DATA_DIR}/, or name a folder of SYMBOL.parquet"
         )
-    threads = _threads(options.threads)
+    threads = _threads(options.threads, config.research.workers)
     bars = read_bars(data, config.universe)
     first, last = simulated_rows(bars, config.ibkr.start, config.ibkr.end)
     parameters, grid = config.parameters(first, last), config.grid(first, last)
@@ -130,7 +132,11 @@ def load_inputs(options: argparse.Namespace, *, end: dt.date | None, environment
         last=last,
         parameters=parameters,
         grid=grid,
-        engine=choose_engine([parameters, *grid], threads=threads),
+        engine=spread(
+            choose_engine([parameters, *grid], threads=threads),
+            workers=config.research.workers,
+            backend=config.research.backend,
+        ),
     )
 
 
@@ -204,6 +210,7 @@ def _settings(options: argparse.Namespace, end: dt.date | None) -> Sequence[str]
         "ibkr.end": end,
         "backtest.seed": getattr(options, "seed", None),
         "permutation.runs": getattr(options, "runs", None),
+        "research.workers": getattr(options, "workers", None),
     }
     return [*options.set, *(f"{path}={value}" for path, value in named.items() if value is not None)]
 
@@ -221,9 +228,9 @@ def config_folder(path: Path) -> Path:
     raise UsageError(f"--config {path} is neither a folder with {CONFIG_FILE} nor such a file")
 
 
-def _threads(asked: int | None) -> int:
+def _threads(asked: int | None, workers: int) -> int:
     if asked is None:
-        return min(len(os.sched_getaffinity(0)), SWING_THREADS_MAX)
+        return max(1, min(len(os.sched_getaffinity(0)) // workers, SWING_THREADS_MAX))
     if not 1 <= asked <= SWING_THREADS_MAX:
         raise UsageError(f"--threads is {asked}; allowed is 1 to {SWING_THREADS_MAX}")
     return asked
