@@ -88,19 +88,22 @@ def run(options: argparse.Namespace) -> int:
     """Measure, draw and print.
 
     Raises:
-        UsageError: The data folder is none.
+        UsageError: The data folder is none, or ``--only`` names something of another part.
         ChartUnavailableError: matplotlib is missing.
         OSError: The output folder cannot be written.
     """
     data: Path | None = options.data
     if data is not None and not (data / "minute").is_dir():
         raise UsageError(f"--data {data} has no folder minute with Parquet files")
+    makers = MAKERS if options.what == "decision" else RESEARCH
+    others = [name for name in options.only or () if name not in makers]
+    if others:
+        raise UsageError(f"--only {others[0]} is no exhibit of {options.what}; it has {', '.join(makers)}")
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     stream = sys.stderr if options.json else sys.stdout
     console = Console(file=stream, width=None if stream.isatty() else PIPE_COLUMNS)
     started = time.perf_counter()
-    makers = MAKERS if options.what == "decision" else RESEARCH
     exhibits, failures = measure(options.only or list(makers), data, console, makers)
     rows = [row for exhibit in exhibits for row in exhibit.rows]
     files = [path.name for exhibit in exhibits for path in pictures.draw(exhibit, out)]
