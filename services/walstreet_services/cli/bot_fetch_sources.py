@@ -21,7 +21,7 @@ from walstreet.runtime.errors import UsageError
 from walstreet_events import NANOS_PER_SECOND
 
 SIMULATOR_YEARS = 12
-SIMULATOR_START_S = 60.0
+SIMULATOR_START_S = 300.0
 SIMULATOR_STOP_S = 10.0
 SIMULATED_CLOCK_NS = 3_600 * NANOS_PER_SECOND
 """A broker whose clock is so far from this machine's is no broker but a simulation of another day."""
