@@ -138,7 +138,10 @@ RUNS ?=
 BOT_FLAGS ?=
 BOT := $(if $(DATA),--data $(DATA)) $(if $(OUT),--out $(OUT)) $(if $(SEED),--seed $(SEED)) $(BOT_FLAGS)
 
-.PHONY: backtest wf permute
+.PHONY: fetch backtest wf permute
+
+fetch: setup ## Fetch daily bars into DATA (default data/parquet) from TWS or IB Gateway; from a simulator if none listens
+	$(BIN)/bot fetch --or-simulator $(if $(DATA),--data $(DATA)) $(BOT_FLAGS)
 
 backtest: setup ## Simulate the ETF rotation on DATA (default data/parquet): reports/metrics.json, plots, weights, audit
 	$(BIN)/bot backtest $(BOT)

@@ -96,9 +96,19 @@ class Broker(Protocol):
         """Qualify ``symbols``; raises ``BrokerRefusedError`` naming the ones that are unknown."""
 
     async def history(
-        self, symbol: str, *, end_ns: int, days: int, bar_seconds: int, what: str = "TRADES"
+        self,
+        symbol: str,
+        *,
+        end_ns: int,
+        days: int,
+        bar_seconds: int,
+        what: str = "TRADES",
+        growing: bool = False,
     ) -> tuple[HistoryBar, ...]:
-        """Return complete bars of the last ``days`` sessions before ``end_ns``, oldest first."""
+        """Return complete bars of the last ``days`` sessions before ``end_ns``, oldest first.
+
+        With ``growing`` the request ends now, and the bar that is not complete is among them.
+        """
 
     async def stream(self, symbols: Sequence[str]) -> None:
         """Subscribe quotes, trades, volume, halts and five-second bars of ``symbols``."""

@@ -18,6 +18,7 @@ from typing import Literal, NoReturn
 import msgspec
 
 from walstreet.domain.bounds import require_between
+from walstreet.domain.daily_checks import CheckParameters
 from walstreet.domain.rotation_parameters import NO_COLUMN, CapMode, WeightMethod
 from walstreet.research.swing_grid import make_grid
 from walstreet.research.swing_types import Objective, Settlement, SwingParameters
@@ -37,6 +38,7 @@ DOCUMENTED_NAMES = {
 TEXT_NAMES = ("IB_HOST", "IB_ACCOUNT_PAPER", "IB_ACCOUNT_LIVE")
 """Of these the text itself is the value, even where it could be read as a number."""
 UNIVERSE_MAX = 20_000
+WORKERS_MAX = 1_024
 
 Metric = Literal["CAGR", "Sharpe", "Calmar", "MaxDD", "PF", "Turnover"]
 
@@ -69,6 +71,53 @@ class IbkrSection(_Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         require_between("ibkr", "client_id", self.client_id, 0, 2_147_483_647)
         if self.end is not None and self.end < self.start:
             raise ValueError(f"ibkr.end is {self.end}, before ibkr.start {self.start}")
+
+
+class DataSection(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where daily bars come from, how patiently they are asked for, and what is said to be remarkable in them."""
+
+    source: Literal["ibkr", "tiingo", "alpaca"] = "ibkr"
+    """The last two need keys in the environment: TIINGO_API_KEY; APCA_API_KEY_ID and APCA_API_SECRET_KEY."""
+    chunk_days: int = 365
+    """Most calendar days of raw history in one request."""
+    final_after_minutes: float = 30.0
+    """A bar is provisional, and fetched again, until so long after its session's close."""
+    paced: bool = True
+    """Whether the broker's historical limits are kept; false is for a simulator only."""
+    timeout_s: float = 60.0
+    """Of one request."""
+    attempts: int = 6
+    """Of one request, where the failure passes with time."""
+    retry_first_s: float = 2.0
+    """Before the second attempt; each later wait is twice as long."""
+    retry_max_s: float = 120.0
+    tiingo_url: str = "https://api.tiingo.com"
+    alpaca_url: str = "https://data.alpaca.markets"
+    alpaca_feed: Literal["iex", "sip"] = "iex"
+    """``sip`` has all exchanges, and needs a subscription for recent days."""
+    checks: CheckParameters = CheckParameters()
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges."""
+        require_between("data", "chunk_days", self.chunk_days, 1, 365)
+        require_between("data", "final_after_minutes", self.final_after_minutes, 0.0, 1_440.0)
+        require_between("data", "timeout_s", self.timeout_s, 0.1, 600.0)
+        require_between("data", "attempts", self.attempts, 1, 100)
+        require_between("data", "retry_first_s", self.retry_first_s, 0.0, 600.0)
+        require_between("data", "retry_max_s", self.retry_max_s, self.retry_first_s, 3_600.0)
+
+
+class ResearchSection(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Over how many processes grids and permutations are spread; no result depends on it."""
+
+    workers: int = 1
+    """1 computes in this process."""
+    backend: Literal["loky", "dask", "ray"] = "loky"
+    """Of joblib; the last two must be installed and started by the user."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges."""
+        require_between("research", "workers", self.workers, 1, WORKERS_MAX)
 
 
 class RebalanceSection(_Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,6 +260,8 @@ class SwingConfig(_Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ibkr: IbkrSection = IbkrSection()
     universe: tuple[str, ...] = ("SPY", "QQQ", "VTI", "TLT", "IEF", "GLD", "XLE", "BND", "BITO")
     """Order matters: it breaks ties of scores."""
+    data: DataSection = DataSection()
+    research: ResearchSection = ResearchSection()
     rebalance: RebalanceSection = RebalanceSection()
     costs: CostSection = CostSection()
     features: FeatureSection = FeatureSection()

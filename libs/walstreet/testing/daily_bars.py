@@ -41,13 +41,13 @@ def write_daily_bars(
     folder.mkdir(parents=True, exist_ok=True)
     every = weekdays(days)
     for index, symbol in enumerate(symbols):
-        opened, high, low, close = _prices(days, np.random.default_rng((seed, index)))
+        opened, high, low, close = walk_of_prices(days, np.random.default_rng((seed, index)))
         frame = pl.DataFrame({"date": every, "open": opened, "high": high, "low": low, "close": close})
         frame[(starts or {}).get(symbol, 0) :].write_parquet(folder / f"{symbol}.parquet")
     return folder
 
 
-def _prices(days: int, generator: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def walk_of_prices(days: int, generator: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return open, high, low and close (days,) of a walk whose drift changes now and then."""
     drifts = np.repeat(generator.normal(0.0, DRIFT_DAILY, -(-days // TREND_DAYS)), TREND_DAYS)[:days]
     close = 100.0 * np.exp(np.cumsum(drifts + generator.normal(0.0, DEVIATION_DAILY, days)))

@@ -21,6 +21,7 @@ COMMANDS = {
     "why": ("why_command", "add_arguments", "explain one decision: every number and every gate"),
     "checklist": ("checklist_command", "add_arguments", "how often each gate let through, and what the checklist says"),
     "tca": ("tca_command", "add_arguments", "what trading cost: the shortfall split, markouts, tuning, with pictures"),
+    "fetch": ("bot_fetch", "add_arguments", "fetch or update the daily bars of the universe, and validate them"),
     "backtest": ("bot", "add_backtest", "simulate the ETF rotation on daily bars: metrics, plots, weights, audit"),
     "walkforward": (
         "bot",

@@ -13,10 +13,12 @@ from pathlib import Path
 import msgspec
 
 from walstreet.kernels.swing import SWING_THREADS_MAX
+from walstreet.research.daily_store import SIMULATED, source_of
 from walstreet.research.swing_config import CONFIG_FILE, SwingConfig, load_swing_config
 from walstreet.research.swing_data import date_of, long_gaps, read_bars, simulated_rows
 from walstreet.research.swing_grid import calendar_windows
 from walstreet.research.swing_native import EngineChoice, choose_engine
+from walstreet.research.swing_parallel import spread
 from walstreet.research.swing_types import SwingBars, SwingParameters, SwingResult, Window
 from walstreet.runtime.errors import UsageError
 
@@ -88,6 +90,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         "--start", type=parse_date, metavar="YYYY-MM-DD", help="first simulated day; bars before warm up"
     )
     parser.add_argument("--threads", type=int, help="of the native engine (default: all cores); changes no result")
+    parser.add_argument("--workers", type=int, help="processes for grids and permutations (research.workers)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, to stdout")
 
 
@@ -109,7 +112,7 @@ def load_inputs(options: argparse.Namespace, *, end: dt.date | None, environment
     Raises:
         UsageError: An argument, a file or a value cannot be used; the text says what to change.
     """
-    config = load_swing_config(_config_folder(options.config), environment, _settings(options, end))
+    config = load_swing_config(config_folder(options.config), environment, _settings(options, end))
     if config.ibkr.timeframe != "1 day":
         raise UsageError(f"ibkr.timeframe is {config.ibkr.timeframe!r}; research reads daily bars, set it to '1 day'")
     data: Path = options.data
@@ -117,7 +120,7 @@ def load_inputs(options: argparse.Namespace, *, end: dt.date | None, environment
         raise UsageError(
             f"--data {data} is no folder; `bot fetch` fills {DATA_DIR}/, or name a folder of SYMBOL.parquet"
         )
-    threads = _threads(options.threads)
+    threads = _threads(options.threads, config.research.workers)
     bars = read_bars(data, config.universe)
     first, last = simulated_rows(bars, config.ibkr.start, config.ibkr.end)
     parameters, grid = config.parameters(first, last), config.grid(first, last)
@@ -129,7 +132,11 @@ def load_inputs(options: argparse.Namespace, *, end: dt.date | None, environment
         last=last,
         parameters=parameters,
         grid=grid,
-        engine=choose_engine([parameters, *grid], threads=threads),
+        engine=spread(
+            choose_engine([parameters, *grid], threads=threads),
+            workers=config.research.workers,
+            backend=config.research.backend,
+        ),
     )
 
 
@@ -164,6 +171,8 @@ def whole(first: int, last: int) -> Window:
 def notices(inputs: Inputs, result: SwingResult) -> list[str]:
     """Return what a reader of the result should know before the numbers."""
     lines = [f"{line}; the return over the gap belongs to nobody" for line in long_gaps(inputs.bars)]
+    if source_of(inputs.data, inputs.bars.symbols[0]) == SIMULATED:
+        lines.append("the prices are a simulator's: synthetic, no market has made them")
     end = inputs.config.ibkr.end
     if end is not None and end > date_of(inputs.bars.dates[-1]):
         lines.append(f"the data end on {inputs.day(inputs.last)}, before the {end} that was asked for")
@@ -201,11 +210,17 @@ def _settings(options: argparse.Namespace, end: dt.date | None) -> Sequence[str]
         "ibkr.end": end,
         "backtest.seed": getattr(options, "seed", None),
         "permutation.runs": getattr(options, "runs", None),
+        "research.workers": getattr(options, "workers", None),
     }
     return [*options.set, *(f"{path}={value}" for path, value in named.items() if value is not None)]
 
 
-def _config_folder(path: Path) -> Path:
+def config_folder(path: Path) -> Path:
+    """Return the folder of the configuration, given it or its file.
+
+    Raises:
+        UsageError: It is neither.
+    """
     if path.is_dir():
         return path
     if path.name == CONFIG_FILE and path.is_file():
@@ -213,9 +228,9 @@ def _config_folder(path: Path) -> Path:
     raise UsageError(f"--config {path} is neither a folder with {CONFIG_FILE} nor such a file")
 
 
-def _threads(asked: int | None) -> int:
+def _threads(asked: int | None, workers: int) -> int:
     if asked is None:
-        return min(len(os.sched_getaffinity(0)), SWING_THREADS_MAX)
+        return max(1, min(len(os.sched_getaffinity(0)) // workers, SWING_THREADS_MAX))
     if not 1 <= asked <= SWING_THREADS_MAX:
         raise UsageError(f"--threads is {asked}; allowed is 1 to {SWING_THREADS_MAX}")
     return asked

@@ -202,7 +202,7 @@ class Session:
         options = self._options
         argv = ["--host", "127.0.0.1", "--port", "0", "--market", options.market, "--seed", str(options.seed)]
         argv += ["--account", settings.broker.account, "--cash", str(options.cash), "--speed", str(options.speed)]
-        argv += ["--journal", str(self._state / "broker-truth.jsonl")]
+        argv += ["--journal", str(self._state / "broker-truth.jsonl"), "--daily-years", "0"]
         for name in ("data", "day", "symbols", "minutes", "planted"):
             value = getattr(options, name)
             if value is not None:

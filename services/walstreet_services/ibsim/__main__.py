@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import signal
 import sys
 from datetime import date
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_USAGE, EXIT_LOCKSTEP = 0, 2, 3
 CLOSE_SECONDS_MAX = 2.0
 MILLISECOND_NS = 1_000_000
+READ_BYTES = 4_096
 SYNTHETIC_DAY = date(2024, 6, 12)
 """Session whose calendar a synthetic market takes when none is named."""
 SPEED_MAX = 100_000.0
@@ -70,6 +72,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--planted", type=float, default=PLANTED_DEFAULT, help="information coefficient of the synthetic signal, 0..0.5"
     )
+    parser.add_argument(
+        "--daily-years", type=int, default=20, help="years of daily bars in a synthetic market's past, made when asked"
+    )
     parser.add_argument("--speed", default="1", help="session seconds per wall second, or max")
     parser.add_argument("--minutes", type=int, default=390, help="minutes of the session that are played")
     parser.add_argument("--step-seconds", type=int, default=5)
@@ -82,6 +87,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start-immediately", action="store_true", help="do not wait for a subscription")
     parser.add_argument("--start-on-signal", action="store_true", help="do not start before SIGUSR1 comes")
     parser.add_argument("--exit-at-end", action="store_true", help="end after the last step of --speed max")
+    parser.add_argument(
+        "--exit-with-stdin", action="store_true", help="end when standard input ends, as a caller's death"
+    )
     parser.add_argument("--describe", action="store_true", help="print the session's facts as JSON and end")
     parser.add_argument("--faults", type=Path, help="fault script, YAML; see docs/FAULTS.md")
     parser.add_argument("--control", default="", help="control socket of the faults: a path or 127.0.0.1:PORT")
@@ -120,6 +128,7 @@ def _market(arguments: argparse.Namespace) -> Market:
             day=arguments.day or SYNTHETIC_DAY,
             step_ns=step_ns,
             minutes=arguments.minutes,
+            daily_years=arguments.daily_years,
             planted=arguments.planted,
         )
     if arguments.day is None:
@@ -166,6 +175,8 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, server.started.set)
+    if arguments.exit_with_stdin:
+        loop.add_reader(sys.stdin.fileno(), _stop_at_end, stop)
     try:
         port = await server.listen(arguments.host, arguments.port or free_port(arguments.host))
     except OSError as problem:
@@ -224,6 +235,13 @@ def _facts(arguments: argparse.Namespace, server: SimulatorServer) -> dict[str, 
         "symbols": [item.symbol for item in server.gateway.market.instruments],
         "account": arguments.account,
     }
+
+
+def _stop_at_end(stop: asyncio.Event) -> None:
+    """Stop once standard input has ended; what is written there means nothing."""
+    if not os.read(sys.stdin.fileno(), READ_BYTES):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stop.set()
 
 
 def _say(**facts: str | int | bool | list[str]) -> None:

@@ -25,6 +25,7 @@ BARS_MAX = 100_000
 """More bars than this in one answer would stall the server for every client."""
 HEAD_YEARS_NS = 40 * 366 * 86_400 * NS_PER_SECOND
 REAL_TIME_BAR_SECONDS = 5
+DAY_SECONDS = 86_400
 
 
 class History:
@@ -60,6 +61,8 @@ class History:
         if isinstance(found, str):
             session.error(req_id, 162, f"Historical Market Data Service error message:{found}")
             return
+        if seconds == DAY_SECONDS and not request.end and not request.keep_up_to_date:
+            found += self._today(request.what, index, now_ns)
         stream = self._stream(request, index, seconds, now_ns) if request.keep_up_to_date else None
         if stream is not None and stream.latest is not None and stream.latest not in found:
             found.append(stream.latest)
@@ -106,6 +109,11 @@ class History:
             bar_seconds=seconds,
             latest=self._grown(builder, now_ns),
         )
+
+    def _today(self, what: str, index: int, now_ns: int) -> list[Bar]:
+        """Return the growing bar of the day: a daily request that ends now has it, as the broker's answer does."""
+        growing = self._grown(BarBuilder(index, DAY_SECONDS, what, self._market.session.open_ns), now_ns)
+        return [] if growing is None else [growing]
 
     def _grown(self, builder: BarBuilder, now_ns: int) -> Bar | None:
         """Feed a builder the played steps of the bar that is growing at ``now_ns``."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from walstreet_services.ibsim.calendar_xnys import previous_sessions, session_on
 from walstreet_services.ibsim.market_base import PathMarket
+from walstreet_services.ibsim.market_daily import DailyPast
 from walstreet_services.ibsim.market_errors import MarketRequestError
 from walstreet_services.ibsim.market_path import MICRO_SHARES_PER_SHARE, build_path, steps_per_minute
 from walstreet_services.ibsim.market_reference import LOT_SIZE_SHARES, MIN_TICK_NANO
@@ -24,7 +25,7 @@ from walstreet_services.ibsim.market_world import (
     session_minutes,
     symbol_world,
 )
-from walstreet_services.ibsim.model import Instrument
+from walstreet_services.ibsim.model import Bar, Instrument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ STEP_NS_DEFAULT = 1_000_000_000
 PLANTED_DEFAULT = 0.22
 """Correlation of the hidden state with the next 30 minutes' return; forecasts from bars reach about 0.15."""
 HISTORY_SESSIONS_MAX = 260
+DAY_SECONDS = 86_400
+TRADED_PRICES = ("TRADES", "ADJUSTED_LAST")
 ADV_SESSIONS = 20
 SHARES_OUTSTANDING_PER_DAILY_SHARE = 200
 
@@ -65,6 +68,7 @@ class SyntheticMarket(PathMarket):
         step_ns: int = STEP_NS_DEFAULT,
         minutes: int = 390,
         history_sessions: int = 6,
+        daily_years: int = 0,
         planted: float = PLANTED_DEFAULT,
     ) -> None:
         """Generate the world around a session.
@@ -76,6 +80,7 @@ class SyntheticMarket(PathMarket):
             step_ns: Length of a step; it divides a minute into at least four.
             minutes: How many minutes are played; the session of the exchange stays whole.
             history_sessions: How many earlier sessions can be asked for.
+            daily_years: How many calendar years of daily bars can be asked for besides.
             planted: Information coefficient of the hidden state, 0 for none.
 
         Raises:
@@ -93,7 +98,10 @@ class SyntheticMarket(PathMarket):
         self._detailed = (*before, session)
         self._positions = {known.date: index for index, known in enumerate(self._detailed)}
         self._specs = [spec_of(symbol) for symbol in symbols]
-        self._worlds = _generate(seed, self._specs, self._detailed, planted_drift(planted))
+        drift = planted_drift(planted)
+        self._worlds = _generate(seed, self._specs, self._detailed, drift)
+        oldest = self._history[0] if self._history else session
+        self._daily_past = DailyPast(seed, self._specs, before=oldest, years=daily_years, drift=drift)
         instruments = [_instrument(spec, world) for spec, world in zip(self._specs, self._worlds, strict=True)]
         super().__init__(instruments, session, step_ns=step_ns, minutes=minutes)
 
@@ -124,8 +132,12 @@ class SyntheticMarket(PathMarket):
 
     def _past_sessions(self, instrument_index: int, bar_seconds: int, what: str) -> Sequence[Session]:
         # Synthetic companies pay nothing and never split, so their adjusted prices are their prices.
-        del instrument_index, bar_seconds, what
-        return self._history
+        del instrument_index
+        daily = bar_seconds == DAY_SECONDS and what in TRADED_PRICES
+        return (*self._daily_past.sessions, *self._history) if daily else self._history
+
+    def _daily_bar(self, instrument_index: int, session: Session, what: str) -> Bar | None:
+        return self._daily_past.bar(instrument_index, session) if what in TRADED_PRICES else None
 
     def _position(self, session: Session) -> int:
         position = self._positions.get(session.date)

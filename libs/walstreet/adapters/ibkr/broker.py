@@ -10,6 +10,7 @@ from walstreet.adapters.ibkr import account
 from walstreet.adapters.ibkr.connection import choose_account, drop, handshake
 from walstreet.adapters.ibkr.errors import BrokerLostError, BrokerRefusedError, BrokerTimeoutError
 from walstreet.adapters.ibkr.governor import Priority, RateGovernor
+from walstreet.adapters.ibkr.history_request import BAR_SIZES, duration_text
 from walstreet.adapters.ibkr.library import Library, load, new_client
 from walstreet.adapters.ibkr.numbers import utc_text
 from walstreet.adapters.ibkr.options import ConnectOptions
@@ -27,22 +28,12 @@ from walstreet.domain.observations import (
 from walstreet.ports import Clock, Observer
 from walstreet_events import NANOS_PER_SECOND
 
-BAR_SIZES: dict[int, str] = {
-    5: "5 secs",
-    60: "1 min",
-    300: "5 mins",
-    900: "15 mins",
-    1_800: "30 mins",
-    3_600: "1 hour",
-    86_400: "1 day",
-}
 ALL_HISTORY = "ADJUSTED_LAST"
 """This kind of history is refused with an end; it is asked for whole, ending now."""
 BID_ASK = "BID_ASK"
 """This kind of history counts twice."""
 MARKET_DATA_TYPES: dict[str, int] = {"live": 1, "delayed": 3}
 SYMBOLS_MAX = 1_000
-HISTORY_DAYS_MAX = 365
 
 
 class IbkrBroker:
@@ -194,19 +185,30 @@ class IbkrBroker:
         return found[0]
 
     async def history(
-        self, symbol: str, *, end_ns: int, days: int, bar_seconds: int, what: str = "TRADES"
+        self,
+        symbol: str,
+        *,
+        end_ns: int,
+        days: int,
+        bar_seconds: int,
+        what: str = "TRADES",
+        growing: bool = False,
     ) -> tuple[HistoryBar, ...]:
         """Return complete bars of the last ``days`` sessions before ``end_ns``, oldest first.
+
+        Args:
+            symbol: Of the instrument.
+            end_ns: End of the span; with ``growing`` it is now, whatever is given.
+            days: Sessions, up to a year of them; of daily bars up to 40 years.
+            bar_seconds: Length of a bar.
+            what: The broker's kind of history.
+            growing: Whether the bar that is not complete is wanted too.
 
         Raises:
             BrokerRefusedError: No data, pacing, or an argument out of range.
         """
-        if bar_seconds not in BAR_SIZES or not 1 <= days <= HISTORY_DAYS_MAX:
-            raise BrokerRefusedError(
-                f"history of {days} days in bars of {bar_seconds} s; allowed are 1 to {HISTORY_DAYS_MAX} days and "
-                f"{', '.join(map(str, BAR_SIZES))} s"
-            )
-        end_text = "" if what == ALL_HISTORY else utc_text(end_ns)
+        duration = duration_text(days, bar_seconds)
+        end_text = "" if what == ALL_HISTORY or growing else utc_text(end_ns)
         key = f"{symbol}|{end_text}|{days}|{bar_seconds}|{what}"
         weight = 2 if what == BID_ASK else 1
         async with self._governor.historical(contract=f"{symbol}|{what}", key=key, weight=weight):
@@ -215,7 +217,7 @@ class IbkrBroker:
             pending = wired.requests.open(request_id)
             contract = self._contract(symbol)
             size = BAR_SIZES[bar_seconds]
-            client.reqHistoricalData(request_id, contract, end_text, f"{days} D", size, what, 1, 2, False, [])
+            client.reqHistoricalData(request_id, contract, end_text, duration, size, what, 1, 2, False, [])
             try:
                 bars: list[HistoryBar] = await wired.requests.answer(request_id, pending, f"the history of {symbol}")
             except BrokerTimeoutError:
@@ -223,8 +225,8 @@ class IbkrBroker:
                 if self.connected:
                     client.cancelHistoricalData(request_id)
                 raise
-        complete = (bar for bar in bars if bar.start_ns + bar_seconds * NANOS_PER_SECOND <= end_ns)
-        return tuple(sorted(complete, key=lambda bar: bar.start_ns))
+        kept = (bar for bar in bars if growing or bar.start_ns + bar_seconds * NANOS_PER_SECOND <= end_ns)
+        return tuple(sorted(kept, key=lambda bar: bar.start_ns))
 
     async def stream(self, symbols: Sequence[str]) -> None:
         """Subscribe ``symbols`` anew: quotes, trades, volume, halts and, if configured, five-second bars."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from walstreet.research.swing_config import SwingConfig, load_swing_config
 from walstreet.testing.daily_bars import write_daily_bars
 from walstreet_services.cli import bot_judge
 from walstreet_services.cli.__main__ import parser
@@ -65,3 +66,14 @@ def backtest_folder(run_bot: BotRunner, tmp_path_factory: pytest.TempPathFactory
     assert run_bot("walkforward", out=out) == 0
     assert run_bot("permute", "--runs", "9", out=out) == 0
     return out
+
+
+@pytest.fixture
+def bot_config() -> Callable[..., SwingConfig]:
+    """Return a maker of the shipped configuration with other days."""
+
+    def make(**days: str) -> SwingConfig:
+        settings = [f"ibkr.{name}={day}" for name, day in days.items()]
+        return load_swing_config(ROOT / "config", {}, settings)
+
+    return make
