@@ -63,8 +63,12 @@ def note_block(state: ExecutionState, block: IntentBlock, verdict: BlockVerdict)
 
 
 def note_units(state: ExecutionState, block: IntentBlock, *, fractional: bool) -> None:
-    """Fold the parents of a block that was accepted, and what of them is too small to be ordered."""
-    if state.verdict is None or not state.verdict.accepted:
+    """Fold the parents of a block that is believed, and what of them is too small to be ordered.
+
+    Believed, not accepted: age and repetition are judged by the clock, which in replay is behind what it was. A parent
+    without a submission of its own is never worked.
+    """
+    if state.verdict is None or state.verdict.reason in UNBELIEVED:
         return
     note_parents(state.parents, block)
     units = {
