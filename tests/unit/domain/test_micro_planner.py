@@ -24,6 +24,7 @@ from walstreet.domain.tick_rules import TickRule
 from walstreet_events import NANOS_PER_SECOND as S
 from walstreet_events import QuoteSeen, Side
 
+pytestmark = pytest.mark.spec("000.5", "001.policy")
 DOLLAR = 1_000_000_000
 SHARE = 1_000_000
 RULE = TickRule(min_tick_nano=DOLLAR // 100)
