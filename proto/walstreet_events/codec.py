@@ -37,9 +37,13 @@ AnyEvent: TypeAlias = (
     | order.OrderSubmitting
     | order.MarginAsked
     | order.MarginAnswered
+    | order.OrderBracketed
+    | order.OrderModifying
+    | order.OrderModified
     | order.OrderCancelling
     | order.OrderUpdated
     | order.OrderFilled
+    | order.OrderCorrected
     | order.OrderCommission
     | order.ExternalOrder
     | account.AccountValues

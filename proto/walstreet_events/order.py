@@ -138,6 +138,80 @@ class MarginAnswered(Event, frozen=True, tag="margin_answered.v1"):
     """The broker's warning, or why there is no answer."""
 
 
+class OrderBracketChild(msgspec.Struct, frozen=True, kw_only=True):
+    """One protective order of a bracket, on the other side than its parent."""
+
+    kind: str
+    """``take_profit`` or ``stop``."""
+    client_order_id: str
+    """Hash of parent and slice, as of every child."""
+    slice_index: int
+    broker_order_id: int
+    limit_nano: int
+    """0 for a stop, which is a market order once it is triggered."""
+    stop_nano: int
+    """0 for a take-profit."""
+
+
+class OrderBracketed(Event, frozen=True, tag="order_bracketed.v1"):
+    """The next submission of ``client_order_id`` goes out with these protective orders, all or none of them.
+
+    It stands before that submission on the TAPE; nothing is placed because of it alone.
+    """
+
+    intent: str
+    client_order_id: str
+    """Of the order that opens the position."""
+    symbol: str
+    con_id: int
+    side: Side
+    """Of the protective orders."""
+    quantity_micro: int
+    oca_group: str
+    good_till_ns: int
+    children: tuple[OrderBracketChild, ...]
+
+
+class OrderModifying(Event, frozen=True, tag="order_modifying.v1"):
+    """A working order is about to be changed in place; journaled and fsynced before the broker sees it."""
+
+    client_order_id: str
+    symbol: str
+    broker_order_id: int
+    number: int
+    """Of the change, counted from 1 for each order."""
+    stage: int
+    """Of the schedule: 1 and 2 are steps, 3 is the cross."""
+    con_id: int
+    side: Side
+    quantity_micro: int
+    """Of the whole order, as it was: a change repeats all terms."""
+    good_till_ns: int
+    limit_nano: int
+    """Asked for."""
+    previous_nano: int
+    """In force until the broker has taken the change."""
+    reason: str
+    quote: QuoteSeen
+
+
+class OrderModified(Event, frozen=True, tag="order_modified.v1"):
+    """What became of a change, or what the broker changed by itself: the terms now in force."""
+
+    client_order_id: str
+    symbol: str
+    broker_order_id: int
+    number: int
+    """Of the change that this answers."""
+    outcome: str
+    """``accepted``, ``refused``, ``lost`` (found not to have arrived) or ``changed`` (by the broker)."""
+    limit_nano: int
+    quantity_micro: int
+    code: int
+    """Broker error code that came with it, 0 without one."""
+    detail: str
+
+
 class OrderCancelling(Event, frozen=True, tag="order_cancelling.v1"):
     """A cancel is about to be sent."""
 
@@ -179,6 +253,27 @@ class OrderFilled(Event, frozen=True, tag="order_filled.v1"):
     price_nano: int
     quantity_micro: int
     cumulative_micro: int
+
+
+class OrderCorrected(Event, frozen=True, tag="order_corrected.v1"):
+    """The broker replaced one execution by another, which counts instead of it."""
+
+    client_order_id: str
+    intent: str
+    exec_id: str
+    """Of the correction."""
+    corrects: str
+    """Execution id that counts no more."""
+    perm_id: int
+    symbol: str
+    con_id: int
+    side: Side
+    price_nano: int
+    quantity_micro: int
+    previous_price_nano: int
+    previous_quantity_micro: int
+    executed_ns: int
+    """Time of the execution itself."""
 
 
 class OrderCommission(Event, frozen=True, tag="order_commission.v1"):

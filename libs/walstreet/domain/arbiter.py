@@ -333,7 +333,7 @@ class ArbiterCore:
                     horizon_minutes=horizon,
                     arrival_mid_nano=int(inputs.mid_nano[index]),
                     tif_s=tif_s,
-                    expires_ns=inputs.ts_ns + tif_s * NANOS_PER_SECOND,
+                    expires_ns=inputs.ts_ns + tif_s * parameters.order.parent_tifs * NANOS_PER_SECOND,
                     # An exit may have no alpha behind it; NaN has no place in an order.
                     alpha_bps=float(alpha[index]) if math.isfinite(alpha[index]) else 0.0,
                     target_weight=float(weight[index]),

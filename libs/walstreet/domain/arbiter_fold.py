@@ -47,6 +47,7 @@ from walstreet_events import (
     ModeState,
     OperatorCommand,
     OrderCommission,
+    OrderCorrected,
     OrderFilled,
     OrderLink,
     OrderRefused,
@@ -105,7 +106,7 @@ def _fold_orders(state: ArbiterState, event: AnyEvent) -> None:
             state.ledger.apply(event)
             state.exits = after_fill(state.exits, event.symbol, state.ledger.position_micro(event.symbol))
             note_gross(state)
-        case OrderCommission() | Positions():
+        case OrderCommission() | Positions() | OrderCorrected():
             state.ledger.apply(event)
             note_gross(state)
         case AccountValues():

@@ -43,12 +43,15 @@ class OrderParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     tif_60m_s: int = 60
     tif_long_s: int = 120
     """For every longer horizon."""
+    parent_tifs: int = 1
+    """Times in force after which an intent expires: above 1 execution may send what its first order left."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""
         require_between("order", "notional_usd_min", self.notional_usd_min, 0.0, 1e6)
         for field in ("tif_5m_s", "tif_10m_s", "tif_15m_s", "tif_30m_s", "tif_60m_s", "tif_long_s"):
             require_between("order", field, getattr(self, field), 1, 3_600)
+        require_between("order", "parent_tifs", self.parent_tifs, 1, 50)
 
     def tif_of(self, horizon_minutes: int) -> int:
         """Return the time in force of an order for a horizon, in seconds."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from walstreet.domain.execution_cancel import CANCEL_EMERGENCY, CANCEL_EXPIRED, CANCEL_PANIC, cancelling
 from walstreet.domain.execution_facts import Batch
 from walstreet.domain.execution_fold import fold
 from walstreet.domain.execution_intents import decide_block
 from walstreet.domain.execution_margin import answer_events, timeout_events
+from walstreet.domain.execution_modify import CHANGEABLE, modify_events
 from walstreet.domain.execution_parameters import ExecutionParameters
-from walstreet.domain.execution_seal import judge_block, note_block
+from walstreet.domain.execution_reslice import reslice_events
+from walstreet.domain.execution_seal import judge_block, note_block, note_units
 from walstreet.domain.execution_state import PANIC, ExecutionState
 from walstreet.domain.marks import fold_marks, mark_events, note_quote
 from walstreet.domain.observations import (
@@ -41,17 +44,10 @@ from walstreet_events import (
     Mode,
     ModeState,
     OperatorCommand,
-    OrderCancelling,
     OrderState,
     ParameterChange,
     Service,
-    derive_id,
-    tag_of,
 )
-
-CANCEL_EXPIRED = "good_till_passed"
-CANCEL_PANIC = "panic"
-CANCEL_EMERGENCY = "emergency"
 
 
 class ExecutionCore:
@@ -93,6 +89,7 @@ class ExecutionCore:
         parameters = self._versions.of(state.changes)
         if isinstance(event, IntentBlock):
             note_block(state, event, judge_block(state, event, self._keys, parameters.signing))
+            note_units(state, event, fractional=parameters.fractional)
         fold(state, event, parameters)
         fold_marks(state.marks, event, state.quotes, believed=event.id in state.blocks)
         return state
@@ -140,12 +137,18 @@ class ExecutionCore:
                 return answer_events(state, observation, self._versions.of(state.changes))
             case TimeObserved():
                 state.observed_ns = max(state.observed_ns, observation.ts_ns)
+                return self._decide_look(state, state.now_ns(observation.ts_ns))
             case _:
                 # Trades, volumes, bars, halts, farms and reference data are the gateway's to journal.
                 return ()
         return batch.events
 
     # ------------------------------------------------------------------------------------------- timers
+
+    def _decide_look(self, state: ExecutionState, now_ns: int) -> list[AnyEvent]:
+        """Return what is due within a minute: changes of working orders, and the rest of parents."""
+        parameters = self._versions.of(state.changes)
+        return [*modify_events(state, now_ns, parameters), *reslice_events(state, now_ns, parameters)]
 
     def _decide_timers(self, state: ExecutionState, tick: ClockTick) -> list[AnyEvent]:
         now_ns = tick.ts_ns
@@ -160,28 +163,15 @@ class ExecutionCore:
                 batch.doubt(
                     client_order_id, now_ns, f"no answer within {parameters.acknowledge_s_max} s of the placement"
                 )
+            if order.asked_nano and order.state in CHANGEABLE and now_ns >= order.asked_ns + silence_ns:
+                batch.doubt(client_order_id, now_ns, f"no answer within {parameters.acknowledge_s_max} s of a change")
             if now_ns >= order.good_till_ns + grace_ns and CANCEL_EXPIRED not in order.cancel_reasons:
-                outs.append(_cancelling(state, client_order_id, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED))
+                outs.append(cancelling(state, client_order_id, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED))
         answers = timeout_events(state, state.now_ns(now_ns), parameters)
         return [*batch.events, *outs, *answers, *mark_events(state.marks, tick, parameters.marks)]
 
     def _cancel_all(self, state: ExecutionState, *, cause: EventId, ts_ns: int, reason: str) -> list[AnyEvent]:
         return [
-            _cancelling(state, client_order_id, cause=cause, ts_ns=ts_ns, reason=reason)
+            cancelling(state, client_order_id, cause=cause, ts_ns=ts_ns, reason=reason)
             for client_order_id in state.open_orders
         ]
-
-
-def _cancelling(
-    state: ExecutionState, client_order_id: str, *, cause: EventId, ts_ns: int, reason: str
-) -> OrderCancelling:
-    order = state.orders[client_order_id]
-    return OrderCancelling(
-        id=derive_id(f"{cause}:{client_order_id}:{reason}", tag_of(OrderCancelling), 0),
-        cause=cause,
-        ts_ns=ts_ns,
-        client_order_id=client_order_id,
-        symbol=order.symbol,
-        broker_order_id=order.broker_order_id,
-        reason=reason,
-    )

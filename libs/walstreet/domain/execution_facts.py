@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import msgspec
 
+from walstreet.domain.corrections import CountedFill, counted_of, family_of
 from walstreet.domain.execution_account import account_events, snapshot_event
 from walstreet.domain.execution_fold import absent_orders
+from walstreet.domain.execution_modify import echo_event, refusal_event, with_change
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import EARLY_COMMISSIONS_MAX, ExecutionState
 from walstreet.domain.observations import (
@@ -24,14 +26,16 @@ from walstreet.domain.observations import (
     OrderStatusObserved,
     SnapshotObserved,
 )
-from walstreet.domain.order import Advance, Order, advance, doubted, expired
+from walstreet.domain.order import Advance, Order, advance, doubted, expired, with_correction
 from walstreet_events import (
     ROOT,
     AnyEvent,
     ExternalOrder,
     OrderCommission,
+    OrderCorrected,
     OrderFilled,
     OrderLink,
+    OrderModified,
     OrderUpdated,
     Side,
     derive_id,
@@ -45,7 +49,7 @@ FOREIGN_EXECUTION = "execution"
 class Batch:
     """The events of one observation, in order."""
 
-    __slots__ = ("_commissions", "_executions", "_external", "_orders", "events", "state")
+    __slots__ = ("_commissions", "_executions", "_external", "_fills", "_orders", "events", "state")
 
     def __init__(self, state: ExecutionState) -> None:
         """Begin with ``state`` as it is and no event."""
@@ -53,6 +57,7 @@ class Batch:
         self.events: list[AnyEvent] = []
         self._orders: dict[str, Order] = {}
         self._executions: dict[str, str] = {}
+        self._fills: dict[str, CountedFill] = {}
         self._external: dict[tuple[int, str], bool] = {}
         self._commissions: dict[str, bool] = {}
 
@@ -73,12 +78,17 @@ class Batch:
             )
             return
         self._advanced(order, advance(order, fact), fact.ts_ns)
+        self._changed(echo_event(order, fact))
 
     def execution(self, fact: ExecutionObserved) -> None:
         """Take an execution, live or from a query."""
         if fact.exec_id in self.state.symbol_of_execution or fact.exec_id in self._executions:
             return
         order = self._find(fact.client_order_id, fact.perm_id, fact.client_id, 0)
+        counted = self._fills.get(family_of(fact.exec_id)[0]) or self.state.fills.get(family_of(fact.exec_id)[0])
+        if counted is not None:
+            self._corrected(fact, counted, order)
+            return
         if order is None:
             self._foreign(
                 fact.ts_ns,
@@ -104,6 +114,7 @@ class Batch:
             return
         order = self._order(client_order_id)
         self._advanced(order, advance(order, fact), fact.ts_ns)
+        self._changed(refusal_event(order, fact))
 
     def doubt(self, client_order_id: str, ts_ns: int, detail: str) -> None:
         """Make the outcome of an open order unknown."""
@@ -209,6 +220,7 @@ class Batch:
             remaining_micro=max(0, listed.quantity_micro - listed.filled_micro),
             average_price_nano=0,
             why_held="",
+            limit_nano=listed.limit_nano,
         )
         order = self._find(listed.client_order_id, listed.perm_id, listed.client_id, 0)
         # A foreign order that has ended holds nothing; what it did shows in executions and positions.
@@ -267,15 +279,54 @@ class Batch:
         self.events.append(event)
         self._orders[after.client_order_id] = with_revision(after)
 
+    def _changed(self, event: OrderModified | None) -> None:
+        """Take what became of a change in place."""
+        if event is None:
+            return
+        self.events.append(event)
+        self._orders[event.client_order_id] = with_change(self._order(event.client_order_id), event)
+
+    def _corrected(self, fact: ExecutionObserved, counted: CountedFill, order: Order | None) -> None:
+        """Take the correction of an execution; an older revision than the one that counts changes nothing."""
+        if family_of(fact.exec_id)[1] <= family_of(counted.exec_id)[1]:
+            return
+        self._executions[fact.exec_id] = fact.symbol
+        event = OrderCorrected(
+            id=derive_id(f"fill:{fact.exec_id}", tag_of(OrderCorrected), 0),
+            cause=ROOT,
+            ts_ns=fact.ts_ns,
+            client_order_id=order.client_order_id if order else "",
+            intent=order.intent if order and not order.protects else "",
+            exec_id=fact.exec_id,
+            corrects=counted.exec_id,
+            perm_id=fact.perm_id,
+            symbol=fact.symbol,
+            con_id=fact.con_id,
+            side=Side.BUY if fact.buy else Side.SELL,
+            price_nano=fact.price_nano,
+            quantity_micro=fact.quantity_micro,
+            previous_price_nano=counted.price_nano,
+            previous_quantity_micro=counted.quantity_micro,
+            executed_ns=counted.ts_ns,
+        )
+        self.events.append(event)
+        self._fills[family_of(fact.exec_id)[0]] = counted_of(event)
+        if order is not None:
+            self._orders[order.client_order_id] = with_correction(order, event)
+
     def _filled(self, fact: ExecutionObserved, order: Order | None) -> None:
         self._executions[fact.exec_id] = fact.symbol
+        self._fills[family_of(fact.exec_id)[0]] = CountedFill(
+            exec_id=fact.exec_id, ts_ns=fact.ts_ns, price_nano=fact.price_nano, quantity_micro=fact.quantity_micro
+        )
         self.events.append(
             OrderFilled(
                 id=derive_id(f"fill:{fact.exec_id}", tag_of(OrderFilled), 0),
                 cause=ROOT,
                 ts_ns=fact.ts_ns,
                 client_order_id=order.client_order_id if order else "",
-                intent=order.intent if order else "",
+                # What a protective order does is not the parent's execution.
+                intent=order.intent if order and not order.protects else "",
                 exec_id=fact.exec_id,
                 perm_id=fact.perm_id,
                 symbol=fact.symbol,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from walstreet.domain.corrections import counted_of, family_of
+from walstreet.domain.execution_brackets import protective_orders
 from walstreet.domain.execution_market import fold_bars, note_prior
+from walstreet.domain.execution_modify import with_change
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import (
     ADOPT,
@@ -20,7 +23,7 @@ from walstreet.domain.execution_state import (
 from walstreet.domain.guard_orders import RecentOrder
 from walstreet.domain.guard_verdict import GuardedOrder, notional_nano
 from walstreet.domain.mode_causes import note_equity, note_session
-from walstreet.domain.order import Order, opened, with_fill, with_update
+from walstreet.domain.order import Order, opened, with_correction, with_fill, with_update
 from walstreet.domain.repeat_throttle import ACCOUNT_KEY, expire, note_execution, rearm, tripped
 from walstreet.domain.signing import UNBELIEVED
 from walstreet_events import (
@@ -35,10 +38,14 @@ from walstreet_events import (
     MarginAsked,
     ModeState,
     OperatorCommand,
+    OrderBracketed,
     OrderCancelling,
     OrderCommission,
+    OrderCorrected,
     OrderFilled,
     OrderLink,
+    OrderModified,
+    OrderModifying,
     OrderRefused,
     OrderSubmitting,
     OrderUpdated,
@@ -63,6 +70,8 @@ def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters
     match event:
         case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCancelling() | OrderRefused():
             _fold_order(state, event, parameters)
+        case OrderBracketed() | OrderModifying() | OrderModified() | OrderCorrected():
+            _fold_terms(state, event)
         case MarginAsked():
             state.asked[event.order.id] = event
             state.next_order_id = max(state.next_order_id, event.broker_order_id + 1)
@@ -77,6 +86,25 @@ def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters
             _fold_market(state, event, parameters)
         case _:
             _fold_session(state, event, parameters)
+
+
+def _fold_terms(state: ExecutionState, event: OrderBracketed | OrderModifying | OrderModified | OrderCorrected) -> None:
+    if isinstance(event, OrderBracketed):
+        state.brackets[event.client_order_id] = event
+        last = max(child.broker_order_id for child in event.children)
+        state.next_order_id = max(state.next_order_id, last + 1)
+        return
+    known = state.orders.get(event.client_order_id)
+    if isinstance(event, OrderCorrected):
+        state.symbol_of_execution[event.exec_id] = event.symbol
+        state.fills[family_of(event.exec_id)[0]] = counted_of(event)
+        change = event.quantity_micro - event.previous_quantity_micro
+        signed = change if event.side is Side.BUY else -change
+        state.filled_since[event.symbol] = state.filled_since.get(event.symbol, 0) + signed
+        if known is not None:
+            _keep(state, with_correction(known, event))
+    elif known is not None:
+        _keep(state, with_change(known, event))
 
 
 def _fold_market(
@@ -140,14 +168,10 @@ def _fold_order(
             state.intents.setdefault(event.intent, event.ts_ns)
         return
     if isinstance(event, OrderSubmitting):
-        order = opened(event)
-        state.intents[event.intent] = event.good_till_ns
-        state.by_broker_id[event.broker_order_id] = event.client_order_id
-        state.next_order_id = max(state.next_order_id, event.broker_order_id + 1)
-        _note_sent(state, event, parameters)
-        _keep(state, order)
+        _fold_submission(state, event, parameters)
         return
     if isinstance(event, OrderFilled):
+        state.fills[family_of(event.exec_id)[0]] = counted_of(event)
         state.symbol_of_execution[event.exec_id] = event.symbol
         signed = event.quantity_micro if event.side is Side.BUY else -event.quantity_micro
         state.filled_since[event.symbol] = state.filled_since.get(event.symbol, 0) + signed
@@ -161,6 +185,18 @@ def _fold_order(
             _keep(state, with_fill(known, event))
         case OrderCancelling():
             _keep(state, replace(known, cancel_reasons=(*known.cancel_reasons, event.reason)))
+
+
+def _fold_submission(state: ExecutionState, event: OrderSubmitting, parameters: ExecutionParameters) -> None:
+    state.intents[event.intent] = event.good_till_ns
+    state.by_broker_id[event.broker_order_id] = event.client_order_id
+    state.next_order_id = max(state.next_order_id, event.broker_order_id + 1)
+    _note_sent(state, event, parameters)
+    _keep(state, opened(event))
+    if event.client_order_id in state.brackets:
+        for protective in protective_orders(state.brackets[event.client_order_id], event):
+            state.by_broker_id[protective.broker_order_id] = protective.client_order_id
+            _keep(state, protective)
 
 
 def _note_sent(state: ExecutionState, event: OrderSubmitting, parameters: ExecutionParameters) -> None:
@@ -221,6 +257,7 @@ def _fold_broker(
             state.account_revision += 1
         case ReconSnapshot():
             if event.ok:
+                state.snapshot = event
                 for client_order_id in absent_orders(state, event, parameters):
                     order = state.orders[client_order_id]
                     state.orders[client_order_id] = replace(order, absences=order.absences + 1)
@@ -257,7 +294,9 @@ def _fold_phase(state: ExecutionState, event: SessionPhase, parameters: Executio
         del state.orders[order.client_order_id]
         state.by_broker_id.pop(order.broker_order_id, None)
         state.by_perm_id.pop(order.perm_id, None)
+        state.brackets.pop(order.client_order_id, None)
         for exec_id in order.executions:
+            state.fills.pop(family_of(exec_id)[0], None)
             state.symbol_of_execution.pop(exec_id, None)
             state.commissions.pop(exec_id, None)
     state.blocks = {block: ts_ns for block, ts_ns in state.blocks.items() if ts_ns >= horizon_ns}

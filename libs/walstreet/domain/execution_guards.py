@@ -7,6 +7,7 @@ only if it does by both.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from walstreet.domain import guard_margin, guard_market, guard_orders, guard_short
@@ -34,6 +35,8 @@ class Run:
     working_nano: int
     sent_nano: int
     symbols: dict[str, bool] = field(default_factory=dict)
+    resumed: str = ""
+    """The intent whose rest is being sent: that it was handled before is no repetition."""
 
     def note(self, order: GuardedOrder, notional: int, parameters: ExecutionParameters) -> None:
         """Count a parent that is sent: at once, and in full."""
@@ -55,6 +58,17 @@ class Run:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Handled:
+    """The intents that were handled, without the one that is resumed; satisfies ``Container``."""
+
+    intents: Container[str]
+    resumed: str
+
+    def __contains__(self, intent: object) -> bool:
+        return intent != self.resumed and intent in self.intents
+
+
 def begin_run(state: ExecutionState, now_ns: int) -> Run:
     """Return what has been used up before a block."""
     return Run(
@@ -64,8 +78,10 @@ def begin_run(state: ExecutionState, now_ns: int) -> Run:
         recent=[*state.recent.values()],
         positions_nano=_positions_nano(state),
         working_nano=sum(
-            notional_nano(max(0, order.quantity_micro - order.filled_micro), order.limit_nano)
+            notional_nano(max(0, order.quantity_micro - order.filled_micro), order.worst_nano)
             for order in map(state.orders.__getitem__, state.open_orders)
+            # What only takes a position back adds no exposure, and of a pair only one can fill.
+            if not order.protects
         ),
         sent_nano=state.sent_nano,
     )
@@ -78,7 +94,7 @@ def guarded_order(
     working = {Side.BUY: 0, Side.SELL: 0}
     for key in state.open_orders:
         order = state.orders[key]
-        if order.symbol == intent.symbol:
+        if order.symbol == intent.symbol and not order.protects:
             working[order.side] += max(0, order.quantity_micro - order.filled_micro)
     return GuardedOrder(
         symbol=intent.symbol,
@@ -171,7 +187,7 @@ def _order_facts(
         intent=intent.id,
         order=order,
         reference_nano=max(quote.bid_nano, quote.ask_nano) or None,
-        intents_handled=state.intents,
+        intents_handled=_Handled(state.intents, run.resumed),
         recent=tuple(run.recent),
         restricted=frozenset(restricted),
         equity_nano=losses.equity_nano if losses.reported else None,

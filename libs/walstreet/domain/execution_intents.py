@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from walstreet.domain.execution_brackets import KINDS, bracket_of, to_withdraw
+from walstreet.domain.execution_cancel import CANCEL_WITHDRAWN, cancelling
 from walstreet.domain.execution_guards import Run, ask_guards, begin_run, check_short_sale, guarded_order
+from walstreet.domain.execution_modify import seen, tick_rule
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_seal import refuse_block
 from walstreet.domain.execution_state import ExecutionState
 from walstreet.domain.guard_margin import MarginFacts, WhatIf, check_margin, needs_what_if
 from walstreet.domain.guard_verdict import GuardedOrder, GuardVerdict, first_refusal, notional_nano
 from walstreet.domain.guards import Reason, Refusal, Situation, check_drift, check_standing
-from walstreet.domain.observations import QuoteObserved
+from walstreet.domain.micro_planner import largest_child_micro, net_edge_bps
 from walstreet.domain.plan import Child, limit_price, plan_children
+from walstreet.domain.tick_rules import TickRule, orderable_micro
 from walstreet_events import (
-    QUANTITY_SCALE,
     AnyEvent,
     EventId,
     IntentBlock,
     MarginAsked,
+    OrderBracketed,
     OrderIntent,
     OrderRefused,
     OrderState,
@@ -39,13 +43,41 @@ def decide_block(state: ExecutionState, block: IntentBlock, parameters: Executio
     # A repetition within the block keeps the order that stands first in it, whatever the ranking.
     refused = {item.index: Refusal(reason=item.reason.value, detail=item.detail) for item in verdict.refused}
     run = begin_run(state, state.now_ns(block.ts_ns))
-    # When the budget is short it goes to what reduces, then to the largest forecasts.
+    # When the budget is short it goes to what reduces, then to the largest net edges.
     ranked = sorted(
         enumerate(block.intents),
-        key=lambda item: (not item[1].reducing, -abs(item[1].alpha_bps), item[1].symbol, item[0]),
+        key=lambda item: (not item[1].reducing, -_edge_bps(state, item[1]), item[1].symbol, item[0]),
     )
     desk = Desk(state=state, block=block.id, mode=block.mode, run=run, parameters=parameters)
-    return [out for index, intent in ranked for out in desk.decide(intent, index, refused.get(index))]
+    outs: list[AnyEvent] = []
+    for index, intent in ranked:
+        # An intent for a symbol ends the protection of its position; what it wants itself goes out a cycle later.
+        withdrawn = () if index in refused else to_withdraw(state, intent.symbol)
+        outs += [
+            cancelling(state, key, cause=block.id, ts_ns=run.now_ns, reason=CANCEL_WITHDRAWN)
+            for key in withdrawn
+            if intent.symbol not in run.symbols
+        ]
+        outs += desk.decide(intent, index, refused.get(index))
+    return outs
+
+
+def _edge_bps(state: ExecutionState, intent: OrderIntent) -> float:
+    """Return what the intent is worth after half the spread; without a quote it goes last, and is refused."""
+    quote = state.quotes.get(intent.symbol)
+    if quote is None or quote.bid_nano <= 0 or quote.ask_nano <= 0:
+        return float("-inf")
+    return net_edge_bps(intent.alpha_bps, seen(quote))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Going:
+    """What one intent sends."""
+
+    order: GuardedOrder
+    children: tuple[Child, ...]
+    quote: QuoteSeen
+    brackets: tuple[OrderBracketed, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,22 +92,48 @@ class Desk:
     parameters: ExecutionParameters
     what_if: WhatIf | None = None
     """The answer on which the intent is decided now."""
+    first_slice: int = 0
+    """Above 0 when the rest of a parent is sent."""
 
     def decide(self, intent: OrderIntent, index: int, refusal: Refusal | None) -> list[AnyEvent]:
         """Return the submissions of one intent, or the question for its margin, and the refusal of what is not sent."""
-        quote = _quote_seen(self.state.quotes.get(intent.symbol))
-        whole_micro = _whole(intent.quantity_micro)
+        quote = self._quote(intent)
+        whole_micro = self._whole(intent, intent.quantity_micro)
         sent: list[AnyEvent] = []
         if refusal is None:
             sent, refusal = self._attempt(intent, index, whole_micro, quote)
         if refusal is None:
             return sent
         order = guarded_order(self.state, intent, quantity_micro=whole_micro, limit_nano=None)
-        closing_micro = _whole(order.closable_micro or 0)
+        closing_micro = self._whole(intent, order.closable_micro or 0)
         if 0 < closing_micro < whole_micro:
             # What closes the position is not held back by what is said of the rest.
             sent, _ = self._attempt(intent, index, closing_micro, quote)
         return [*sent, self.refused(intent, index, refusal, quote)]
+
+    def again(self, intent: OrderIntent, index: int) -> list[AnyEvent]:
+        """Return the submissions for the rest of a parent, none where a guard refuses; ``intent`` asks for the rest."""
+        outs, _ = self._attempt(intent, index, self._whole(intent, intent.quantity_micro), self._quote(intent))
+        return outs
+
+    def _quote(self, intent: OrderIntent) -> QuoteSeen | None:
+        quote = self.state.quotes.get(intent.symbol)
+        return None if quote is None else seen(quote)
+
+    def _whole(self, intent: OrderIntent, quantity_micro: int) -> int:
+        """Return what the gateway takes of a quantity."""
+        instrument = self.state.instruments.get(intent.symbol)
+        lot_micro = instrument.lot_micro if instrument else 0
+        return orderable_micro(quantity_micro, lot_micro=lot_micro, fractional=self.parameters.fractional)
+
+    def _sized(self, intent: OrderIntent, quantity_micro: int, *, reducing: bool) -> int:
+        """Return the quantity of a child: what takes a position back whole, else a share of a minute's volume."""
+        if reducing or self.parameters.aggression != "staged":
+            return quantity_micro
+        volume_micro = self.state.instruments[intent.symbol].average_daily_volume_micro
+        largest = largest_child_micro(volume_micro, self.parameters.planner)
+        # Without a volume the guard on it decides; nothing is capped to nothing here.
+        return self._whole(intent, min(quantity_micro, largest)) if volume_micro > 0 else quantity_micro
 
     def _attempt(
         self, intent: OrderIntent, index: int, quantity_micro: int, quote: QuoteSeen | None
@@ -83,20 +141,17 @@ class Desk:
         """Return what sending ``quantity_micro`` of the intent gives, or why it may not be sent."""
         order = guarded_order(self.state, intent, quantity_micro=quantity_micro, limit_nano=None)
         refusal = check_standing(intent, self._situation(intent, reducing=order.reducing))
-        if refusal is not None:
+        if refusal is None and (quote is None or quote.bid_nano <= 0 or quote.ask_nano <= 0):
+            refusal = Refusal(reason=Reason.NO_QUOTE.value, detail="no two-sided quote has been seen")
+        if refusal is not None or quote is None:
             return [], refusal
-        if quote is None or quote.bid_nano <= 0 or quote.ask_nano <= 0:
-            return [], Refusal(reason=Reason.NO_QUOTE.value, detail="no two-sided quote has been seen")
+        quantity_micro = self._sized(intent, quantity_micro, reducing=order.reducing)
         if quantity_micro <= 0:
-            detail = f"{intent.quantity_micro} micro-shares is no whole share"
+            detail = f"{intent.quantity_micro} micro-shares is no whole share, or a minute's volume allows none"
             return [], Refusal(reason=Reason.BELOW_ONE_SHARE.value, detail=detail)
-        limit_nano = limit_price(
-            intent.side,
-            quote,
-            min_tick_nano=self.state.instruments[intent.symbol].min_tick_nano,
-            parameters=self.parameters,
-        )
-        order = replace(order, limit_nano=limit_nano)
+        rule = tick_rule(self.state, intent.symbol, self.parameters)
+        limit_nano = limit_price(intent.side, quote, rule=rule, parameters=self.parameters)
+        order = replace(order, limit_nano=limit_nano, quantity_micro=quantity_micro)
         parts, refusal = self._judged(intent, order, quote)
         if refusal is not None:
             return [], refusal
@@ -104,14 +159,39 @@ class Desk:
             intent,
             quote,
             parts_micro=parts,
-            min_tick_nano=self.state.instruments[intent.symbol].min_tick_nano,
+            rule=rule,
+            lot_micro=self.state.instruments[intent.symbol].lot_micro,
             now_ns=self.run.now_ns,
             parameters=self.parameters,
+            first_slice=self.first_slice,
         )
         if any(child.good_till_ns <= self.run.now_ns for child in children):
             detail = f"nothing is left of the {intent.tif_s} s in force after rounding to the broker's seconds"
             return [], Refusal(reason=Reason.INTENT_EXPIRED.value, detail=detail)
-        return self._going(intent, index, order, children, quote), None
+        brackets = self._brackets(intent, order, children, rule)
+        if brackets is None:
+            detail = f"brackets are {self.parameters.brackets.mode} and the symbol's volatility is not known"
+            return [], Refusal(reason=Reason.BRACKET_UNKNOWN.value, detail=detail)
+        going = Going(order=order, children=children, quote=quote, brackets=brackets)
+        return self._going(intent, index, going), None
+
+    def _brackets(
+        self, intent: OrderIntent, order: GuardedOrder, children: tuple[Child, ...], rule: TickRule
+    ) -> tuple[OrderBracketed, ...] | None:
+        """Return the protection of an order that only opens, nothing for another one; None when it has no prices."""
+        if self.parameters.brackets.mode == "off" or order.closable_micro != 0 or len(children) != 1:
+            return ()
+        pair = bracket_of(
+            self.state,
+            intent,
+            children[0],
+            rule=rule,
+            block=self.block,
+            now_ns=self.run.now_ns,
+            broker_order_id=self.run.next_order_id,
+            parameters=self.parameters,
+        )
+        return None if pair is None else (pair,)
 
     def _judged(
         self, intent: OrderIntent, order: GuardedOrder, quote: QuoteSeen
@@ -132,19 +212,19 @@ class Desk:
         stopped = first_refusal(verdicts)
         return parts, refusal or (by_guard(stopped) if stopped is not None else None)
 
-    def _going(
-        self, intent: OrderIntent, index: int, order: GuardedOrder, children: tuple[Child, ...], quote: QuoteSeen
-    ) -> list[AnyEvent]:
+    def _going(self, intent: OrderIntent, index: int, going: Going) -> list[AnyEvent]:
         """Return the submissions, or the question for their margin where one must be asked first; they count now."""
+        order, children, quote, brackets = going.order, going.children, going.quote, going.brackets
         run = self.run
         outs: list[AnyEvent] = []
         if self.what_if is None and self.parameters.margin.enabled and needs_what_if(order):
             outs.append(self._asked(intent, index, order, children[0], quote))
             run.next_order_id += 1
         else:
+            outs += brackets
             for child in children:
                 outs.append(self._submitting(intent, child, quote))
-                run.next_order_id += 1
+                run.next_order_id += 1 + len(KINDS) * len(brackets)
         price = max(quote.ask_nano, quote.bid_nano, order.limit_nano or 0)
         run.note(order, notional_nano(order.quantity_micro, price), self.parameters)
         return outs
@@ -164,7 +244,8 @@ class Desk:
             and instrument.con_id == intent.con_id
             and instrument.min_tick_nano > 0,
             external=state.external.get(intent.symbol, False),
-            seen=intent.id in state.intents or (intent.id in state.asked and not resumed),
+            seen=(intent.id in state.intents and intent.id != self.run.resumed)
+            or (intent.id in state.asked and not resumed),
             pending=bool(of_symbol) or intent.symbol in self.run.symbols or asked,
             unknown=any(order.state is OrderState.UNKNOWN for order in of_symbol),
             reducing=reducing,
@@ -223,26 +304,8 @@ class Desk:
         )
 
 
-def _whole(quantity_micro: int) -> int:
-    """Return the whole shares of a quantity."""
-    return quantity_micro // QUANTITY_SCALE * QUANTITY_SCALE
-
-
 def by_guard(verdict: GuardVerdict) -> Refusal:
     """Return a guard's verdict as the refusal that it gives."""
     return Refusal(
         reason=verdict.code, detail=f"{verdict.guard}: {verdict.detail}" if verdict.detail else verdict.guard
-    )
-
-
-def _quote_seen(quote: QuoteObserved | None) -> QuoteSeen | None:
-    if quote is None:
-        return None
-    return QuoteSeen(
-        bid_nano=quote.bid_nano,
-        ask_nano=quote.ask_nano,
-        bid_size_micro=quote.bid_size_micro,
-        ask_size_micro=quote.ask_size_micro,
-        ts_ns=quote.ts_ns,
-        seq=0,
     )

@@ -7,24 +7,34 @@ from typing import Literal
 
 import msgspec
 
+from walstreet.domain.bracket_prices import BracketParameters
 from walstreet.domain.guard_margin import MarginParameters
 from walstreet.domain.guard_market import MarketGuardParameters
 from walstreet.domain.guard_orders import RESTRICTED_MAX, OrderGuardParameters
 from walstreet.domain.guard_short import ShortSaleParameters
 from walstreet.domain.marks import MarkParameters
+from walstreet.domain.micro_planner import PlannerParameters
 from walstreet.domain.repeat_throttle import ThrottleParameters
+from walstreet.domain.reslice import ResliceParameters
 from walstreet.domain.signing import SigningParameters
 
-Aggression = Literal["cross", "mid"]
+Aggression = Literal["cross", "mid", "staged"]
 
 
 class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What execution may send and how long it waits."""
 
     aggression: Aggression = "cross"
-    """``cross``: limit at the far touch; ``mid``: limit at the mid, rounded passively to the tick."""
+    """``cross``: limit at the far touch; ``mid``: limit at the mid, rounded passively to the
+    tick; ``staged``: as ``mid``, then by the planner's schedule."""
     cross_ticks: int = 0
     """Ticks beyond the far touch that a ``cross`` order may pay."""
+    planner: PlannerParameters = PlannerParameters()
+    """The schedule of ``staged``, price increments and the size of a child."""
+    brackets: BracketParameters = BracketParameters()
+    reslice: ResliceParameters = ResliceParameters()
+    fractional: bool = False
+    """Whether the gateway takes fractions of a share; the TWS API refuses them with code 10243."""
     drift_bps_max: float = 50.0
     """Largest distance of the mid from the mid at the decision."""
     market: MarketGuardParameters = MarketGuardParameters()

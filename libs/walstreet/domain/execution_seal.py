@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from walstreet.domain.execution_parents import note_parents, note_residuals
 from walstreet.domain.execution_state import ExecutionState
 from walstreet.domain.signing import (
     UNBELIEVED,
@@ -18,7 +19,7 @@ from walstreet.domain.signing import (
     SigningParameters,
     verify,
 )
-from walstreet_events import IntentBlock, OrderRefused, derive_id, tag_of
+from walstreet_events import QUANTITY_SCALE, IntentBlock, OrderRefused, derive_id, tag_of
 
 REFUSALS_UNBELIEVED_MAX = 20
 """Refusals journaled for one block that is not believed: whoever sent it must not fill the log."""
@@ -59,6 +60,22 @@ def note_block(state: ExecutionState, block: IntentBlock, verdict: BlockVerdict)
     state.blocks.setdefault(block.id, block.ts_ns)
     if verdict.reason is not SignatureReason.BLOCK_FUTURE:
         state.clock_ns = max(state.clock_ns, block.ts_ns)
+
+
+def note_units(state: ExecutionState, block: IntentBlock, *, fractional: bool) -> None:
+    """Fold the parents of a block that is believed, and what of them is too small to be ordered.
+
+    Believed, not accepted: age and repetition are judged by the clock, which in replay is behind what it was. A parent
+    without a submission of its own is never worked.
+    """
+    if state.verdict is None or state.verdict.reason in UNBELIEVED:
+        return
+    note_parents(state.parents, block)
+    units = {
+        symbol: 1 if fractional else max(QUANTITY_SCALE, instrument.lot_micro)
+        for symbol, instrument in state.instruments.items()
+    }
+    note_residuals(state.residual_micro, block, units)
 
 
 def refuse_block(state: ExecutionState, block: IntentBlock, verdict: BlockVerdict, now_ns: int) -> list[OrderRefused]:

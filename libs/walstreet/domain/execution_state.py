@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from walstreet.domain.corrections import CountedFill
 from walstreet.domain.execution_market import SymbolMarket
+from walstreet.domain.execution_parents import ParentWork
 from walstreet.domain.guard_orders import RECENT_ORDERS_MAX, RecentOrder
 from walstreet.domain.marks import MarkBook
 from walstreet.domain.mode_causes import LossMemory
@@ -24,11 +26,13 @@ from walstreet_events import (
     InstrumentRef,
     MarginAsked,
     Mode,
+    OrderBracketed,
     OrderLink,
     PhaseName,
     Position,
     Positions,
     PriorSession,
+    ReconSnapshot,
 )
 
 DAY_NS = 86_400 * NANOS_PER_SECOND
@@ -73,6 +77,16 @@ class ExecutionState:
     """All blocks, believed or not."""
     intents: dict[str, int] = field(default_factory=dict)
     """Intents handled, with the time until which a repetition is refused as such."""
+    parents: dict[str, ParentWork] = field(default_factory=dict)
+    """Intents of blocks that were believed, by id."""
+    residual_micro: dict[str, int] = field(default_factory=dict)
+    """Signed, per symbol: what its newest intent asked for below the smallest quantity that is ordered."""
+    brackets: dict[str, OrderBracketed] = field(default_factory=dict)
+    """Protective orders by the client order id that they go out with."""
+    fills: dict[str, CountedFill] = field(default_factory=dict)
+    """Per execution without its revision: the one that counts."""
+    snapshot: ReconSnapshot | None = None
+    """The newest that succeeded."""
     asked: dict[str, MarginAsked] = field(default_factory=dict)
     """Questions for margin whose intents are not decided yet, by intent."""
     orders: dict[str, Order] = field(default_factory=dict)
@@ -114,6 +128,8 @@ class ExecutionState:
     quotes: dict[str, QuoteObserved] = field(default_factory=dict)
     feed_ts_ns: int = 0
     link_seen: bool = False
+    resliced: str = ""
+    """Snapshot that was last looked at for parents to be sent on."""
     early_commissions: dict[str, CommissionObserved] = field(default_factory=dict)
     unmatched_errors: int = 0
     """Error messages that name no order of ours."""

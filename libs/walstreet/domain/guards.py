@@ -31,6 +31,7 @@ class Reason(StrEnum):
     """There is nothing to price an order from."""
     MID_DRIFT = "mid_drift"
     BELOW_ONE_SHARE = "below_one_share"
+    BRACKET_UNKNOWN = "bracket_unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

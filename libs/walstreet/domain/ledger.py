@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from walstreet.domain.corrections import corrected_fill
 from walstreet_events import (
     QUANTITY_SCALE,
     AccountValues,
     AnyEvent,
     OrderCommission,
+    OrderCorrected,
     OrderFilled,
     Positions,
     Side,
@@ -144,6 +146,8 @@ class Ledger:
         """
         if isinstance(event, OrderFilled):
             self._fill(event)
+        elif isinstance(event, OrderCorrected):
+            self._fill(corrected_fill(event))
         elif isinstance(event, OrderCommission):
             self._commission(event)
         elif isinstance(event, Positions) and self.positions_ts_ns is None:

@@ -54,6 +54,14 @@ class OrderTicket(msgspec.Struct, frozen=True, kw_only=True):
     """None for a market order."""
     good_till_ns: int
     """The broker ends the order then (GTD)."""
+    stop_nano: int | None = None
+    """Trigger of a stop order, which is a market order afterwards; then there is no limit."""
+    parent_order_id: int = 0
+    """Broker order id of the order that must fill first, 0 without one."""
+    oca_group: str = ""
+    """One cancels all in this group: a fill of one reduces the others by as much."""
+    transmit: bool = True
+    """False: the gateway keeps the order until a member of its family comes that is to be transmitted."""
 
 
 class MarginPreview(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +86,8 @@ class BrokerOrderFacts(msgspec.Struct, frozen=True, kw_only=True):
     quantity_micro: int
     filled_micro: int
     status: str
+    limit_nano: int | None = None
+    """None when the query does not tell, or the order has no limit."""
 
 
 class PositionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +204,10 @@ class OrderStatusObserved(msgspec.Struct, frozen=True, kw_only=True):
     remaining_micro: int
     average_price_nano: int
     why_held: str
+    limit_nano: int | None = None
+    """In force by the last openOrder since the order was last sent; None when there was none, or it has no limit."""
+    total_micro: int | None = None
+    """Quantity in force, by the same openOrder."""
 
 
 class ExecutionObserved(msgspec.Struct, frozen=True, kw_only=True):

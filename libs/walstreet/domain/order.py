@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from walstreet.domain.observations import ExecutionObserved, OrderErrorObserved, OrderStatusObserved
 from walstreet.domain.order_codes import CodeKind, classify
-from walstreet_events import OrderFilled, OrderState, OrderSubmitting, OrderUpdated, Side
+from walstreet_events import OrderCorrected, OrderFilled, OrderState, OrderSubmitting, OrderUpdated, QuoteSeen, Side
 
 OrderFact: TypeAlias = OrderStatusObserved | ExecutionObserved | OrderErrorObserved
 
@@ -154,6 +154,25 @@ class Order:
     cancel_reasons: tuple[str, ...] = ()
     absences: int = 0
     """Successive snapshots after the good-till time that did not show the order."""
+    arrival: QuoteSeen | None = None
+    """The quote when the order was placed; None for a protective order."""
+    protects: str = ""
+    """Client order id of the order whose position this one protects; empty for an order of an intent."""
+    stage: int = 0
+    """Of the schedule: the furthest that was asked for."""
+    modifications: int = 0
+    """Changes in place that were asked for."""
+    asked_nano: int = 0
+    """Limit that was asked for and has no answer yet; 0 without one."""
+    asked_ns: int = 0
+    """When the last change was asked for."""
+
+    @property
+    def worst_nano(self) -> int:
+        """Return the limit that counts: a change that has no answer may be in force already."""
+        if not self.asked_nano:
+            return self.limit_nano
+        return max(self.limit_nano, self.asked_nano)
 
     @property
     def terminal(self) -> bool:
@@ -186,6 +205,7 @@ def opened(event: OrderSubmitting) -> Order:
         good_till_ns=event.good_till_ns,
         submitted_ns=event.ts_ns,
         broker_order_id=event.broker_order_id,
+        arrival=event.quote,
     )
 
 
@@ -231,6 +251,23 @@ def with_fill(order: Order, event: OrderFilled) -> Order:
     """Return ``order`` after a journaled execution; one that is known already changes nothing."""
     return _counted(
         order, exec_id=event.exec_id, quantity_micro=event.quantity_micro, cumulative_micro=event.cumulative_micro
+    )
+
+
+def with_correction(order: Order, event: OrderCorrected) -> Order:
+    """Return ``order`` after a journaled correction: the new execution counts instead of the old one.
+
+    The cumulative quantity by the broker's largest word stays: it never falls, and what was corrected away is no
+    quantity that may be asked for again.
+    """
+    if event.exec_id in order.executions:
+        return order
+    kept = tuple(known for known in order.executions if known != event.corrects)
+    return replace(
+        order,
+        executions=(*kept, event.exec_id),
+        corrections=(*order.corrections, event.corrects),
+        executed_micro=max(0, order.executed_micro + event.quantity_micro - event.previous_quantity_micro),
     )
 
 
@@ -328,6 +365,9 @@ _TRIGGER_OF_KIND: dict[CodeKind, Trigger] = {
 def _on_error(order: Order, fact: OrderErrorObserved) -> Advance:
     kind = classify(fact.code)
     trigger = _TRIGGER_OF_KIND.get(kind)
+    if kind is CodeKind.REJECT and order.asked_nano:
+        # It may be the change that was refused, and the order lives on; a status or a query tells.
+        trigger = Trigger.DOUBT
     if kind is CodeKind.CANCELLED:
         trigger = Trigger.EXPIRED if fact.ts_ns >= order.good_till_ns else Trigger.CANCELLED
     told = replace(order, code=fact.code)

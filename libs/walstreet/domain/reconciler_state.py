@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from walstreet.domain.corrections import corrected_fill
 from walstreet.domain.ledger import Ledger
 from walstreet.domain.parameter_changes import Changes
 from walstreet.domain.reconcile import (
@@ -29,9 +30,12 @@ from walstreet_events import (
     Mode,
     ModeRequest,
     OperatorCommand,
+    OrderBracketed,
     OrderCommission,
+    OrderCorrected,
     OrderFilled,
     OrderLink,
+    OrderModified,
     OrderSubmitting,
     OrderUpdated,
     ReconBreak,
@@ -84,6 +88,8 @@ class ReconcilerState:
 
     ledger: Ledger = field(default_factory=Ledger)
     orders: dict[str, OwnOrder] = field(default_factory=dict)
+    brackets: dict[str, OrderBracketed] = field(default_factory=dict)
+    """Protective orders whose parent has not been submitted yet, by the parent's client order id."""
     fills: dict[str, OrderFilled] = field(default_factory=dict)
     families: dict[str, str] = field(default_factory=dict)
     """Newest execution id per id without revision."""
@@ -124,6 +130,8 @@ def fold(state: ReconcilerState, event: AnyEvent, parameters: ReconcilerParamete
     match event:
         case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCommission():
             _fold_order(state, event)
+        case OrderBracketed() | OrderModified() | OrderCorrected():
+            _fold_terms(state, event)
         case SessionRef():
             _fold_session(state, event)
         case OrderLink():
@@ -160,6 +168,7 @@ def _fold_order(state: ReconcilerState, event: OrderSubmitting | OrderUpdated | 
                 good_till_ns=event.good_till_ns,
                 changed_ns=event.ts_ns,
             )
+            _fold_protection(state, event)
         case OrderUpdated():
             known = state.orders.get(event.client_order_id)
             if known is not None:
@@ -168,6 +177,33 @@ def _fold_order(state: ReconcilerState, event: OrderSubmitting | OrderUpdated | 
             _fold_fill(state, event)
         case OrderCommission():
             state.fees[event.exec_id] = event.ts_ns
+
+
+def _fold_terms(state: ReconcilerState, event: OrderBracketed | OrderModified | OrderCorrected) -> None:
+    match event:
+        case OrderBracketed():
+            state.brackets[event.client_order_id] = event
+        case OrderModified():
+            known = state.orders.get(event.client_order_id)
+            if known is not None:
+                known.quantity_micro, known.changed_ns = event.quantity_micro, max(known.changed_ns, event.ts_ns)
+        case OrderCorrected():
+            _fold_fill(state, corrected_fill(event))
+
+
+def _fold_protection(state: ReconcilerState, parent: OrderSubmitting) -> None:
+    """Begin the protective orders that go out with ``parent``; without its submission they were never sent."""
+    bracket = state.brackets.pop(parent.client_order_id, None)
+    for child in bracket.children if bracket is not None else ():
+        assert bracket is not None, "without a bracket there is no child"
+        state.orders[child.client_order_id] = OwnOrder(
+            client_order_id=child.client_order_id,
+            symbol=bracket.symbol,
+            quantity_micro=bracket.quantity_micro,
+            submitted_ns=parent.ts_ns,
+            good_till_ns=bracket.good_till_ns,
+            changed_ns=parent.ts_ns,
+        )
 
 
 def _fold_fill(state: ReconcilerState, event: OrderFilled) -> None:

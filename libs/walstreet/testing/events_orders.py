@@ -10,11 +10,16 @@ from walstreet_events import (
     IntentBlock,
     MarginAnswered,
     MarginAsked,
+    OrderBracketChild,
+    OrderBracketed,
     OrderCancelling,
     OrderCommission,
+    OrderCorrected,
     OrderFilled,
     OrderIntent,
     OrderLink,
+    OrderModified,
+    OrderModifying,
     OrderRefused,
     OrderState,
     OrderSubmitting,
@@ -39,6 +44,10 @@ OrderEvent = (
     | OrderSubmitting
     | MarginAsked
     | MarginAnswered
+    | OrderBracketed
+    | OrderModifying
+    | OrderModified
+    | OrderCorrected
     | OrderCancelling
     | OrderUpdated
     | OrderFilled
@@ -163,6 +172,94 @@ def order_filled(
     )
 
 
+def modify_examples(ts_ns: int) -> tuple[OrderModifying, OrderModified]:
+    """Return a change in place and the broker's word on it."""
+    modifying = OrderModifying(
+        id=derive_id(ORDER, tag_of(OrderModifying), 1),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        client_order_id=ORDER,
+        symbol="AAA",
+        broker_order_id=7,
+        number=1,
+        stage=1,
+        con_id=CON_ID,
+        side=Side.BUY,
+        quantity_micro=100_000_000,
+        good_till_ns=ts_ns + GOOD_TILL_S * 1_000_000_000,
+        limit_nano=100_260_000_000,
+        previous_nano=100_250_000_000,
+        reason="step",
+        quote=quote_seen(ts_ns),
+    )
+    modified = OrderModified(
+        id=derive_id(modifying.id, tag_of(OrderModified), 0),
+        cause=modifying.id,
+        ts_ns=ts_ns,
+        client_order_id=ORDER,
+        symbol="AAA",
+        broker_order_id=7,
+        number=1,
+        outcome="accepted",
+        limit_nano=100_260_000_000,
+        quantity_micro=100_000_000,
+        code=0,
+        detail="",
+    )
+    return modifying, modified
+
+
+def order_bracketed(ts_ns: int) -> OrderBracketed:
+    """Return the protective pair of a buy."""
+    pair = (("take_profit", 101_000_000_000, 0), ("stop", 0, 99_500_000_000))
+    return OrderBracketed(
+        id=derive_id(ORDER, tag_of(OrderBracketed), 0),
+        cause=DECISION,
+        ts_ns=ts_ns,
+        intent=INTENT,
+        client_order_id=ORDER,
+        symbol="AAA",
+        con_id=CON_ID,
+        side=Side.SELL,
+        quantity_micro=100_000_000,
+        oca_group="oca-1",
+        good_till_ns=ts_ns + 10 * GOOD_TILL_S * 1_000_000_000,
+        children=tuple(
+            OrderBracketChild(
+                kind=kind,
+                client_order_id=f"{ORDER}-{kind}",
+                slice_index=100 + index,
+                broker_order_id=8 + index,
+                limit_nano=limit,
+                stop_nano=stop,
+            )
+            for index, (kind, limit, stop) in enumerate(pair)
+        ),
+    )
+
+
+def order_corrected(ts_ns: int) -> OrderCorrected:
+    """Return the correction of the execution's price."""
+    return OrderCorrected(
+        id=derive_id("0000e0d5.00000001.01.02", tag_of(OrderCorrected), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        client_order_id=ORDER,
+        intent=INTENT,
+        exec_id="0000e0d5.00000001.01.02",
+        corrects=EXECUTION,
+        perm_id=9,
+        symbol="AAA",
+        con_id=CON_ID,
+        side=Side.BUY,
+        price_nano=100_240_000_000,
+        quantity_micro=40_000_000,
+        previous_price_nano=100_250_000_000,
+        previous_quantity_micro=40_000_000,
+        executed_ns=ts_ns,
+    )
+
+
 def order_commission(
     ts_ns: int, *, exec_id: str = EXECUTION, symbol: str = "AAA", commission_nano: int = 350_000_000
 ) -> OrderCommission:
@@ -269,6 +366,8 @@ def order_examples(ts_ns: int) -> list[IntentBlock | OrderEvent | ExternalOrder]
         ),
         order_submitting(ts_ns),
         *margin_events(ts_ns, intent),
+        order_bracketed(ts_ns),
+        *modify_examples(ts_ns),
         OrderCancelling(
             id=derive_id(ORDER, tag_of(OrderCancelling), 0),
             cause=ROOT,
@@ -280,6 +379,7 @@ def order_examples(ts_ns: int) -> list[IntentBlock | OrderEvent | ExternalOrder]
         ),
         order_updated(ts_ns, OrderState.PARTIALLY_FILLED, filled_micro=40_000_000),
         order_filled(ts_ns),
+        order_corrected(ts_ns),
         order_commission(ts_ns),
         ExternalOrder(
             id=derive_id("perm:5", tag_of(ExternalOrder), 0),

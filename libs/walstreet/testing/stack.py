@@ -22,7 +22,7 @@ from walstreet.adapters.nats import Connection, ConnectOptions, EmbeddedServer, 
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
-from walstreet_events import AnyEvent, MarginAsked, OrderFilled, OrderSubmitting, decode
+from walstreet_events import AnyEvent, MarginAsked, OrderBracketed, OrderFilled, OrderModifying, OrderSubmitting, decode
 from walstreet_events.subjects import TURN_ORDER, Stream
 
 SERVICES = tuple(service.value for service in TURN_ORDER)
@@ -260,6 +260,11 @@ def compare_books(state: Path) -> list[str]:
     questions = [record["order_ref"] for record in received if record["what_if"]]
     asked = {event.id for event in told if isinstance(event, MarginAsked)}
     sent = [event.client_order_id for event in told if isinstance(event, OrderSubmitting)]
+    # Protective orders are sent by the submission that they belong to.
+    pairs = [event for event in told if isinstance(event, OrderBracketed) and event.client_order_id in sent]
+    sent += [child.client_order_id for pair in pairs for child in pair.children]
+    changes = [record["order_ref"] for record in records if record["kind"] == "modify_received"]
+    announced = Counter(event.client_order_id for event in told if isinstance(event, OrderModifying))
     filled = [event for event in told if isinstance(event, OrderFilled)]
     executed = {
         record["execution_id"]: (record["order_ref"], record["price_nano"], record["quantity_micro"])
@@ -270,6 +275,11 @@ def compare_books(state: Path) -> list[str]:
     faults = [f"order {ref} reached the broker {count} times" for ref, count in Counter(placed).items() if count > 1]
     faults += [f"order {ref} stands on the TAPE {count} times" for ref, count in Counter(sent).items() if count > 1]
     faults += [f"order {ref} reached the broker, but is not on the TAPE" for ref in placed if ref not in sent]
+    faults += [
+        f"order {ref} was changed {count} times at the broker, {announced[ref]} times on the TAPE"
+        for ref, count in Counter(changes).items()
+        if count > announced[ref]
+    ]
     faults += [f"question {ref} reached the broker, but is not on the TAPE" for ref in questions if ref not in asked]
     faults += [
         f"execution {exec_id} stands on the TAPE {count} times"

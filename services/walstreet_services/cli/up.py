@@ -56,6 +56,8 @@ VIEW_INTERVAL_S = 0.25
 READY_POLL_S = 0.05
 FREE_CLOSE_DELAY_MS = 2_000
 """Free-running: the broker's own last five-second bar of a minute may come so much later (session time)."""
+STEP_S = 5.0
+"""Session time of one step of the simulated market."""
 MEMORY_INTERVAL_S = 1.0
 CONFIG_DIR = Path("config")
 
@@ -202,7 +204,8 @@ class Session:
         options = self._options
         argv = ["--host", "127.0.0.1", "--port", "0", "--market", options.market, "--seed", str(options.seed)]
         argv += ["--account", settings.broker.account, "--cash", str(options.cash), "--speed", str(options.speed)]
-        argv += ["--journal", str(self._state / "broker-truth.jsonl"), "--daily-years", "0"]
+        argv += ["--step-seconds", str(int(STEP_S)), "--journal", str(self._state / "broker-truth.jsonl")]
+        argv += ["--daily-years", "0"]
         for name in ("data", "day", "symbols", "minutes", "planted"):
             value = getattr(options, name)
             if value is not None:
@@ -260,7 +263,9 @@ class Session:
         over = [setting(text) for text in options.set]
         if options.broker_library:
             over.append({"broker": {"library": options.broker_library}})
-        mode: Tree = {} if self._lockstep else {"gateway": {"close_delay_ms": FREE_CLOSE_DELAY_MS}}
+        # In lockstep execution looks at the clock once in each of the simulator's steps.
+        looks: Tree = {"execution": {"planner": {"look_s": STEP_S}}}
+        mode: Tree = looks if self._lockstep else {"gateway": {"close_delay_ms": FREE_CLOSE_DELAY_MS}}
         return load_settings(files, over=[mode, *over, session])
 
     def _say_history(self, settings: Settings) -> None:

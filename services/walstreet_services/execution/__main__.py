@@ -38,6 +38,7 @@ def wire(settings: Settings) -> Wiring:
             request_timeout_s=settings.broker.request_timeout_s,
             paced=settings.broker.paced,
             governor=settings.broker.governor,
+            fractional=settings.execution.fractional,
         )
         return IbkrBroker(options, clock=clock, observer=observer)
 

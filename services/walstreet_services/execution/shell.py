@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from walstreet.domain.execution_guards import inactive_guards
@@ -19,7 +20,9 @@ from walstreet_events import (
     AnyEvent,
     AnyTick,
     MarginAsked,
+    OrderBracketed,
     OrderCancelling,
+    OrderModifying,
     OrderRefused,
     OrderSubmitting,
     Quote,
@@ -72,6 +75,8 @@ class ExecutionShell:
         self._snapshots: set[asyncio.Task[None]] = set()
         self._previews: dict[asyncio.Task[MarginObserved], None] = {}
         """In the order of the questions, in which lockstep hands the answers on."""
+        self._bracket: OrderBracketed | None = None
+        """Protection that goes out with the next order."""
         self._margin_timeout_s = settings.execution.margin.timeout_s
         self._barrier_needed = True
         self._log = structlog.get_logger().bind(service="execution")
@@ -126,10 +131,14 @@ class ExecutionShell:
     async def react(self, event: AnyEvent) -> None:
         """Carry out a durable event: place, cancel, or query."""
         match event:
+            case OrderBracketed():
+                self._bracket = event
             case OrderSubmitting():
-                await self._send(self.link.broker.place(_ticket(event)), event)
+                await self._place(event)
+            case OrderModifying():
+                await self._send(self.link.broker.modify(_ticket(event)), event.client_order_id)
             case OrderCancelling():
-                await self._send(self.link.broker.cancel(event.broker_order_id), event)
+                await self._send(self.link.broker.cancel(event.broker_order_id), event.client_order_id)
             case ReconRequest():
                 self._query(event)
             case MarginAsked():
@@ -168,13 +177,27 @@ class ExecutionShell:
 
     # ----------------------------------------------------------------------------------------- helpers
 
-    async def _send(self, sending: Awaitable[None], event: OrderSubmitting | OrderCancelling) -> None:
+    async def _place(self, event: OrderSubmitting) -> None:
+        """Send an order and, where the event before it says so, its protection in one family."""
+        bracket, self._bracket = self._bracket, None
+        family = [_ticket(event)]
+        if bracket is not None and bracket.client_order_id == event.client_order_id:
+            family = family_tickets(event, bracket)
+        for ticket in family:
+            # The last one transmits all of them; if one is not sent the gateway keeps those before it to itself.
+            if not await self._send(self.link.broker.place(ticket), ticket.client_order_id):
+                return
+
+    async def _send(self, sending: Awaitable[None], client_order_id: str) -> bool:
+        """Return whether a message was handed to the socket; what became of it is another matter."""
         self._barrier_needed = True
         try:
             await sending
         except self._errors as error:
             # Whether the broker got it is unknown, and stays so until a query proves it: never sent again.
-            self._log.error("order_message_not_confirmed", client_order_id=event.client_order_id, error=str(error))
+            self._log.error("order_message_not_confirmed", client_order_id=client_order_id, error=str(error))
+            return False
+        return True
 
     def _query(self, request: ReconRequest) -> None:
         if len(self._snapshots) >= SNAPSHOTS_MAX:
@@ -235,7 +258,7 @@ class ExecutionShell:
             )
 
 
-def _ticket(event: OrderSubmitting) -> OrderTicket:
+def _ticket(event: OrderSubmitting | OrderModifying) -> OrderTicket:
     return OrderTicket(
         broker_order_id=event.broker_order_id,
         client_order_id=event.client_order_id,
@@ -246,6 +269,29 @@ def _ticket(event: OrderSubmitting) -> OrderTicket:
         limit_nano=event.limit_nano,
         good_till_ns=event.good_till_ns,
     )
+
+
+def family_tickets(event: OrderSubmitting, bracket: OrderBracketed) -> list[OrderTicket]:
+    """Return an order with its protection, in the order of placing; only the last one is to be transmitted."""
+    parent = msgspec.structs.replace(_ticket(event), transmit=False)
+    children = [
+        OrderTicket(
+            broker_order_id=child.broker_order_id,
+            client_order_id=child.client_order_id,
+            symbol=bracket.symbol,
+            con_id=bracket.con_id,
+            buy=bracket.side is Side.BUY,
+            quantity_micro=bracket.quantity_micro,
+            limit_nano=child.limit_nano or None,
+            good_till_ns=bracket.good_till_ns,
+            stop_nano=child.stop_nano or None,
+            parent_order_id=event.broker_order_id,
+            oca_group=bracket.oca_group,
+            transmit=child is bracket.children[-1],
+        )
+        for child in bracket.children
+    ]
+    return [parent, *children]
 
 
 def _question(event: MarginAsked) -> OrderTicket:

@@ -17,6 +17,7 @@ from walstreet_services.ibsim.model import RestingOrder
 from walstreet_services.ibsim.order_checks import Refusal, modification_refusal
 from walstreet_services.ibsim.order_record import Order, Status
 from walstreet_services.ibsim.order_reports import Reports
+from walstreet_services.ibsim.stops import stop_reached
 from walstreet_services.ibsim.times import local_text
 from walstreet_services.ibsim.units import quantity_text
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from walstreet_services.ibsim.model import MarketStep, Match, MatchingEngine, Session
     from walstreet_services.ibsim.order_reports import Send
     from walstreet_services.ibsim.requests import PlaceOrder
+
+
+OCA_CANCEL = 1
+"""The type of a group of which a partial fill ends all others; types 2 and 3 reduce them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +110,9 @@ class OrderDesk:
     def place(self, client_id: int, request: PlaceOrder, now_ns: int) -> None:
         """Place a new order, modify a live one, or answer a what-if."""
         ticket, order_id = request.ticket, request.order_id
+        existing = self._orders.get((client_id, order_id))
         self._journal.write(
-            "place_received",
+            "place_received" if existing is None or ticket.what_if else "modify_received",
             now_ns,
             client_id=client_id,
             order_id=order_id,
@@ -123,7 +129,6 @@ class OrderDesk:
         if 0 <= order_id <= ORDER_ID_MAX:
             # Also an id that is going to be refused must never be handed out again.
             self._see(client_id, order_id)
-        existing = self._orders.get((client_id, order_id))
         parent = self._orders.get((client_id, ticket.parent_id)) if ticket.parent_id else None
         outcome = self._judged(
             self._intake.order_of(client_id, request, parent=parent, sequence=self._recorded, now_ns=now_ns)
@@ -172,7 +177,10 @@ class OrderDesk:
             self._opened = True
             for order in list(self._live.values()):
                 self._submit(order, ts_ns)
-        resting = [self._resting(order) for order in self._live.values() if self._working(order)]
+        for order in list(self._live.values()):
+            if order.waiting and self._working(order) and self._trading(ts_ns - 1) and stop_reached(order, step):
+                self._trigger(order, ts_ns)
+        resting = [self._resting(order) for order in self._live.values() if self._working(order) and not order.waiting]
         for match in self._matching.match(step, resting):
             self._fill(match)
         for order in list(self._live.values()):
@@ -271,6 +279,14 @@ class OrderDesk:
                 self._reports.error(member.client_id, member.order_id, 399, text, now_ns, recipient=member.recipient)
             self._submit(member, now_ns)
 
+    def _trigger(self, order: Order, now_ns: int) -> None:
+        """Turn a stop whose price was reached into a market order; it trades from the next step on."""
+        order.triggered = True
+        order.arrived_ns = order.active_from_ns = now_ns + 1
+        self._journal.write("stop_triggered", now_ns, client_id=order.client_id, order_id=order.order_id)
+        order.move(Status.SUBMITTED, now_ns)
+        self._reports.report(order, now_ns)
+
     def _submit(self, order: Order, now_ns: int) -> None:
         """Move a resting limit order on to Submitted while the market is open."""
         resting = order.order_type == "LMT" and self._working(order) and order.status == Status.PRE_SUBMITTED
@@ -311,6 +327,8 @@ class OrderDesk:
             order.arrived_ns = now_ns
         order.active_from_ns = outcome.active_from_ns
         order.limit_nano, order.order_type = outcome.limit_nano, outcome.order_type
+        if not order.triggered:
+            order.stop_nano = outcome.stop_nano
         order.total_micro = outcome.total_micro
         order.time_in_force = outcome.time_in_force
         order.good_till_ns, order.good_till_date = outcome.good_till_ns, outcome.good_till_date
@@ -362,7 +380,26 @@ class OrderDesk:
         else:
             order.move(Status.SUBMITTED, match.ts_ns)
             self._reports.report(order, match.ts_ns)
+            self._after_part(order, match)
         self._on_trade(order.instrument_index)
+
+    def _after_part(self, order: Order, match: Match) -> None:
+        """Take a partial fill from the others of its group, or end them, as the group's type says."""
+        for other in list(self._live.values()):
+            if other is order or not order.oca_group or not self._same_group(order, other):
+                continue
+            if order.oca_type == OCA_CANCEL:
+                self._end_cancelled(other, match.ts_ns, "Order Canceled - reason:One cancels all")
+                continue
+            other.total_micro = max(other.filled_micro, other.total_micro - match.quantity_micro)
+            if other.remaining_micro == 0:
+                self._end_cancelled(other, match.ts_ns, "Order Canceled - reason:One cancels all")
+            else:
+                self._reports.report(other, match.ts_ns)
+
+    @staticmethod
+    def _same_group(order: Order, other: Order) -> bool:
+        return (other.client_id, other.oca_group) == (order.client_id, order.oca_group)
 
     def _after_filled(self, order: Order, ts_ns: int) -> None:
         """Wake the children of a filled order and cancel what it excludes."""
@@ -372,7 +409,10 @@ class OrderDesk:
             if other.why_held == CHILD and other.parent_id == order.order_id:
                 other.why_held = ""
                 other.arrived_ns = other.active_from_ns = ts_ns + 1
+                if other.waiting:
+                    # A stop shows as PreSubmitted until it is triggered; that it is held no more is told all the same.
+                    self._reports.report(other, ts_ns)
                 self._submit(other, ts_ns)
             sibling = bool(order.parent_id) and other.parent_id == order.parent_id
-            if sibling or (order.oca_group and other.oca_group == order.oca_group):
+            if sibling or (order.oca_group and self._same_group(order, other)):
                 self._end_cancelled(other, ts_ns, "Order Canceled - reason:One cancels all")

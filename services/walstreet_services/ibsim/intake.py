@@ -75,6 +75,7 @@ class Intake:
             side=terms.side,
             order_type=ticket.order_type,
             limit_nano=terms.limit_nano,
+            stop_nano=terms.stop_nano,
             total_micro=terms.quantity_micro,
             time_in_force=terms.time_in_force,
             good_till_date=ticket.good_till_date,

@@ -37,6 +37,8 @@ class Terms:
     side: Side
     quantity_micro: int
     limit_nano: int | None
+    stop_nano: int | None
+    """Trigger of a stop order."""
     time_in_force: str
     good_till_ns: int | None
     rejection: str = ""
@@ -48,11 +50,13 @@ def terms_of(ticket: OrderTicket, instrument: Instrument, account: str, now_ns: 
     refusal = _first_refusal(ticket, account)
     if refusal is not None:
         return refusal
-    quantity, limit = _quantity(ticket), _limit(ticket, instrument)
-    if isinstance(quantity, Refusal):
-        return quantity
-    if isinstance(limit, Refusal):
-        return limit
+    quantity, limit, stop = _quantity(ticket), _limit(ticket, instrument), _stop(ticket, instrument)
+    for part in (quantity, limit, stop):
+        if isinstance(part, Refusal):
+            return part
+    assert isinstance(quantity, int), "a refused quantity has been returned"
+    assert not isinstance(limit, Refusal), "a refused limit has been returned"
+    assert not isinstance(stop, Refusal), "a refused trigger has been returned"
     time_in_force = ticket.time_in_force or "DAY"
     rejection = f"not supported by the simulator: {ticket.unsupported}" if ticket.unsupported else ""
     if time_in_force not in TIMES_IN_FORCE:
@@ -67,6 +71,7 @@ def terms_of(ticket: OrderTicket, instrument: Instrument, account: str, now_ns: 
         side=Side(ticket.action),
         quantity_micro=quantity,
         limit_nano=limit,
+        stop_nano=stop,
         time_in_force=time_in_force,
         good_till_ns=good_till_ns,
         rejection=rejection,
@@ -83,7 +88,7 @@ def _first_refusal(ticket: OrderTicket, account: str) -> Refusal | None:
         refusal = Refusal(code=10268, text="The 'EtradeOnly' order attribute is not supported.")
     elif len(ticket.order_ref) > ORDER_REF_CHARACTERS_MAX:
         refusal = _invalid(f"order reference is longer than {ORDER_REF_CHARACTERS_MAX} characters")
-    elif ticket.order_type not in {"MKT", "LMT"}:
+    elif ticket.order_type not in {"MKT", "LMT", "STP"}:
         refusal = Refusal(code=387, text="Unsupported order type for this exchange and security type.")
     return refusal
 
@@ -104,14 +109,20 @@ def _quantity(ticket: OrderTicket) -> int | Refusal:
 
 
 def _limit(ticket: OrderTicket, instrument: Instrument) -> int | Refusal | None:
-    if ticket.order_type == "MKT":
-        return None
-    if ticket.limit_price is None or not 0 < nano_from_float(ticket.limit_price) <= PRICE_NANO_MAX:
-        return _invalid(f"limit price {ticket.limit_price} is missing or out of bounds")
-    limit_nano = nano_from_float(ticket.limit_price)
-    if limit_nano % instrument.min_tick_nano:
+    return _price("limit", ticket.limit_price, instrument) if ticket.order_type == "LMT" else None
+
+
+def _stop(ticket: OrderTicket, instrument: Instrument) -> int | Refusal | None:
+    return _price("stop", ticket.aux_price, instrument) if ticket.order_type == "STP" else None
+
+
+def _price(name: str, price: float | None, instrument: Instrument) -> int | Refusal:
+    if price is None or not 0 < nano_from_float(price) <= PRICE_NANO_MAX:
+        return _invalid(f"{name} price {price} is missing or out of bounds")
+    price_nano = nano_from_float(price)
+    if price_nano % instrument.min_tick_nano:
         return Refusal(code=110, text="The price does not conform to the minimum price variation for this contract.")
-    return limit_nano
+    return price_nano
 
 
 def modification_refusal(order: Order, outcome: Order | Refusal) -> Refusal | None:

@@ -76,6 +76,10 @@ class Order:
     """Held by a fault: live and not trading."""
     stale: bool = False
     """A fault keeps it from ever being announced as Submitted."""
+    stop_nano: int | None = None
+    """Trigger of a stop order."""
+    triggered: bool = False
+    """The stop has been reached: from then on it is a market order."""
     addressee: int | None = None
     """Who hears of the order instead of its owner."""
 
@@ -83,6 +87,11 @@ class Order:
     def remaining_micro(self) -> int:
         """Return what is still to be done; nothing once the order was filled."""
         return self.total_micro - self.filled_micro
+
+    @property
+    def waiting(self) -> bool:
+        """Return whether the order waits for its trigger."""
+        return self.stop_nano is not None and not self.triggered
 
     @property
     def average_price_nano(self) -> int:

@@ -48,7 +48,7 @@ def _order_head(order: Order) -> Fields:
         quantity_text(order.total_micro),
         order.order_type,
         limit,
-        "0.0",
+        "0.0" if order.stop_nano is None else price_text(order.stop_nano),
         order.time_in_force,
         order.oca_group,
         order.account,

@@ -290,7 +290,9 @@ class IbkrBroker:
         """
         await self._governor.message()
         client, wired = self._session()
-        order = vendor_order(self._library, ticket, account=wired.account, what_if=True)
+        order = vendor_order(
+            self._library, ticket, account=wired.account, what_if=True, fractional=self._options.fractional
+        )
         key = wired.requests.next_id()
         pending = wired.requests.open(key)
         wired.previews[ticket.broker_order_id] = key
@@ -311,7 +313,7 @@ class IbkrBroker:
 
     async def _send_order(self, ticket: OrderTicket) -> None:
         _, wired = self._session()
-        order = vendor_order(self._library, ticket, account=wired.account)
+        order = vendor_order(self._library, ticket, account=wired.account, fractional=self._options.fractional)
         await self._governor.message()
         client, wired = self._session()
         wired.remember(

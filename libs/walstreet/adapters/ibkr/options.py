@@ -35,6 +35,8 @@ class ConnectOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The pace, if ``paced``."""
     orders: bool = True
     """False for a connection that takes market data only: account and orders are then not synchronised."""
+    fractional: bool = False
+    """Whether this gateway takes fractions of a share; the TWS API refuses them with code 10243."""
     broker_bars: bool = True
     """Whether ``stream`` also subscribes the broker's five-second bars."""
 

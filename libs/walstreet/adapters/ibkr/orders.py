@@ -13,6 +13,8 @@ from walstreet_events import QUANTITY_SCALE
 EXCHANGE = "SMART"
 CURRENCY = "USD"
 QUANTITY_SHARES_MAX = 100_000_000
+OCA_REDUCE_WITH_BLOCK = 2
+"""A partial fill reduces the other orders of the group, one of which alone is at the exchange at a time."""
 
 
 class OpenOrderFacts:
@@ -24,10 +26,12 @@ class OpenOrderFacts:
         "client_id",
         "client_order_id",
         "filled_micro",
+        "limit_nano",
         "perm_id",
         "quantity_micro",
         "status",
         "symbol",
+        "total_micro",
     )
 
     def __init__(
@@ -41,8 +45,10 @@ class OpenOrderFacts:
         buy: bool,
         quantity_micro: int,
         status: str,
+        limit_nano: int | None = None,
+        total_micro: int | None = None,
     ) -> None:
-        """Begin with nothing filled."""
+        """Begin with nothing filled; without the broker's word limit and total are not known."""
         self.client_order_id = client_order_id
         self.perm_id = perm_id
         self.client_id = client_id
@@ -52,6 +58,8 @@ class OpenOrderFacts:
         self.quantity_micro = quantity_micro
         self.filled_micro = 0
         self.status = status
+        self.limit_nano = limit_nano
+        self.total_micro = total_micro
 
     def frozen(self) -> BrokerOrderFacts:
         """Return the facts as a value."""
@@ -65,6 +73,7 @@ class OpenOrderFacts:
             quantity_micro=self.quantity_micro,
             filled_micro=self.filled_micro,
             status=self.status,
+            limit_nano=self.limit_nano,
         )
 
 
@@ -73,37 +82,60 @@ def stock(library: Library, *, symbol: str, con_id: int = 0) -> Any:
     return library.contract(secType="STK", symbol=symbol, conId=con_id, exchange=EXCHANGE, currency=CURRENCY)
 
 
-def vendor_order(library: Library, ticket: OrderTicket, *, account: str, what_if: bool = False) -> Any:
+def vendor_order(
+    library: Library, ticket: OrderTicket, *, account: str, what_if: bool = False, fractional: bool = False
+) -> Any:
     """Return the vendor's order: explicit account, time in force, end and hours.
 
+    Args:
+        library: The client library in use.
+        ticket: The order.
+        account: Of the broker.
+        what_if: Ask for the margin only.
+        fractional: Whether this gateway takes fractions of a share.
+
     Raises:
-        BrokerRefusedError: The quantity is no positive number of whole shares, or the limit is not positive.
+        BrokerRefusedError: The quantity is not positive or no whole number of shares where the gateway takes no other,
+            a price is not positive, or limit and trigger come together.
     """
     shares, rest = divmod(ticket.quantity_micro, QUANTITY_SCALE)
-    if rest or not 0 < shares <= QUANTITY_SHARES_MAX:
+    if (rest and not fractional) or not 0 < ticket.quantity_micro <= QUANTITY_SHARES_MAX * QUANTITY_SCALE:
         raise BrokerRefusedError(
             f"order {ticket.client_order_id} asks for {ticket.quantity_micro} micro-shares; the gateway takes whole "
             f"shares from 1 to {QUANTITY_SHARES_MAX} (code 10243 otherwise)"
         )
-    if ticket.limit_nano is not None and ticket.limit_nano <= 0:
-        raise BrokerRefusedError(
-            f"order {ticket.client_order_id} has the limit {ticket.limit_nano}; it must be positive"
-        )
+    for price_nano in (ticket.limit_nano, ticket.stop_nano):
+        if price_nano is not None and price_nano <= 0:
+            raise BrokerRefusedError(f"order {ticket.client_order_id} has the price {price_nano}; it must be positive")
+    if ticket.limit_nano is not None and ticket.stop_nano is not None:
+        raise BrokerRefusedError(f"order {ticket.client_order_id} has a limit and a trigger; stops go as market orders")
     order = library.order(
         action="BUY" if ticket.buy else "SELL",
-        totalQuantity=shares,
-        orderType="MKT" if ticket.limit_nano is None else "LMT",
+        totalQuantity=ticket.quantity_micro / QUANTITY_SCALE if rest else shares,
+        orderType=_order_type(ticket),
         tif="GTD",
         goodTillDate=utc_text(ticket.good_till_ns),
         outsideRth=False,
         account=account,
         orderRef=ticket.client_order_id,
-        transmit=True,
+        transmit=ticket.transmit,
         whatIf=what_if,
     )
     if ticket.limit_nano is not None:
         order.lmtPrice = dollars(ticket.limit_nano)
+    if ticket.stop_nano is not None:
+        order.auxPrice = dollars(ticket.stop_nano)
+    if ticket.parent_order_id:
+        order.parentId = ticket.parent_order_id
+    if ticket.oca_group:
+        order.ocaGroup, order.ocaType = ticket.oca_group, OCA_REDUCE_WITH_BLOCK
     return order
+
+
+def _order_type(ticket: OrderTicket) -> str:
+    if ticket.stop_nano is not None:
+        return "STP"
+    return "MKT" if ticket.limit_nano is None else "LMT"
 
 
 def open_order_facts(contract: Any, order: Any, order_state: Any) -> OpenOrderFacts:
@@ -117,6 +149,9 @@ def open_order_facts(contract: Any, order: Any, order_state: Any) -> OpenOrderFa
         buy=order.action == "BUY",
         quantity_micro=micro_of(order.totalQuantity) or 0,
         status=str(order_state.status),
+        # A limit of 0 stands for none: market and stop orders carry one.
+        limit_nano=nano_of(order.lmtPrice) or None,
+        total_micro=micro_of(order.totalQuantity) or None,
     )
 
 

@@ -225,6 +225,8 @@ class Wire:
                 remaining_micro=micro(fields[4]) or 0,
                 average_price_nano=nano(fields[5]) or 0,
                 why_held=fields[10],
+                limit_nano=facts.limit_nano if facts else None,
+                total_micro=facts.total_micro if facts else None,
             )
         )
 
