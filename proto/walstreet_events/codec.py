@@ -49,6 +49,7 @@ AnyEvent: TypeAlias = (
     | ops.ReconSnapshot
     | ops.ReconBreak
     | ops.ReconReport
+    | ops.LedgerCorrection
     | ops.ModeRequest
     | ops.OperatorCommand
     | ops.ParameterChange

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from walstreet.domain.execution_market import SymbolMarket
+from walstreet.domain.external import Externals
 from walstreet.domain.guard_orders import RECENT_ORDERS_MAX, RecentOrder
 from walstreet.domain.mode_causes import LossMemory
 from walstreet.domain.observations import CommissionObserved, QuoteObserved
@@ -40,7 +41,6 @@ STRATEGY = "intraday"
 """The one strategy behind all intents, for the throttle of repeated executions."""
 PANIC = "panic"
 RESUME = "resume"
-ADOPT = "adopt"
 REARM = "rearm"
 """Arguments ``symbol`` and ``side``, or none for the whole account."""
 
@@ -61,8 +61,8 @@ class ExecutionState:
     close_ns: int = 0
     instruments: dict[str, InstrumentRef] = field(default_factory=dict)
     halted: dict[str, bool] = field(default_factory=dict)
-    external: dict[str, bool] = field(default_factory=dict)
-    """Symbols with a foreign order or fill that nobody has adopted."""
+    external: Externals = field(default_factory=Externals)
+    """Symbols with a foreign order, fill or position that nobody has adopted."""
     external_seen: dict[tuple[int, str], bool] = field(default_factory=dict)
     arbiter_epoch: int | None = None
     """The arbiter's newest life that the log names."""
