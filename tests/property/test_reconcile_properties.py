@@ -27,7 +27,7 @@ S = 1_000_000_000
 SHARE = 1_000_000
 CASH = 100_000 * S
 SYMBOLS = ("AAA", "BBB")
-SYNC = {name: Policy.AUTO_SYNC for name in ("missing_local", "quantity", "price", "cash")}
+SYNC = dict.fromkeys(("missing_local", "quantity", "price", "cash"), Policy.AUTO_SYNC)
 EAGER = {"confirm_positions": 1, "confirm_cash": 1, "cash_settle_s": 0, "cash_tolerance_nano": 0, "recheck_s": 5}
 
 DEALS = st.lists(
@@ -133,7 +133,7 @@ def test_what_is_synced_is_clean_afterwards(deals, extra_shares, extra_dollars):
 @settings(max_examples=60, deadline=None)
 def test_a_failed_query_never_changes_anything(deals, policy):
     """Unknown is reported, and no book, break, correction or mode follows, under any policy."""
-    chosen = {name: policy for name in ("missing_local", "quantity", "price", "cash")}
+    chosen = dict.fromkeys(("missing_local", "quantity", "price", "cash"), policy)
     play, answer = world(deals, **chosen, **EAGER)
     digest = play.state.ledger.digest()
     for second in (60, 120):

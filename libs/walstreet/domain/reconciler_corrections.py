@@ -1,4 +1,4 @@
-"""Owns what of the broker's word our books take over: by the policy ``auto_sync``, or because a person adopted a symbol.
+"""Owns what of the broker's word our books take over: by the policy ``auto_sync``, or because a person adopted it.
 
 A correction is a change, not a value: fills that come between the snapshot and the correction stay counted.
 """
