@@ -29,6 +29,7 @@ class Gateway:
         self.calls = 0
         self.asked = 0
         self.connected = False
+        self.reached = asyncio.Event()
 
     async def connect(self):
         """Connect, or refuse."""
@@ -36,6 +37,7 @@ class Gateway:
         if self.calls <= self.refusals:
             raise Absent(f"refusal {self.calls}")
         self.connected = True
+        self.reached.set()
         self.observer(
             LinkObserved(ts_ns=T0, connected=True, data_lost=True, client_id=7, next_order_id=1, code=0, detail="")
         )
@@ -83,8 +85,7 @@ async def test_a_start_without_a_broker_says_so_once_and_goes_on():
     assert [(item.connected, item.client_id) for item in delivered] == [(False, 7)]
     keeping = asyncio.create_task(link.keep())
     async with asyncio.timeout(5.0):
-        while not gateway.connected:
-            await asyncio.sleep(0.01)
+        await gateway.reached.wait()
     keeping.cancel()
     assert gateway.calls == 4
     assert [item.connected for item in delivered] == [False, True]
@@ -96,9 +97,10 @@ async def test_a_lost_connection_is_called_again():
     await link.start()
     keeping = asyncio.create_task(link.keep())
     gateway.connected = False
+    gateway.reached.clear()
     async with asyncio.timeout(5.0):
-        while gateway.calls < 2:
-            await asyncio.sleep(0.01)
+        await gateway.reached.wait()
+    await asyncio.sleep(0)
     keeping.cancel()
     assert link.connections == 2
 
