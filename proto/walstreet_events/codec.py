@@ -22,6 +22,7 @@ AnyEvent: TypeAlias = (
     | market.BarCheck
     | market.InstrumentRef
     | market.PriorSession
+    | market.BorrowBlock
     | market.SessionRef
     | features.FeatureBlock
     | prediction.PredictionBlock

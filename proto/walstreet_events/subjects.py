@@ -101,6 +101,7 @@ SUBJECT_TABLE: tuple[SubjectRow, ...] = (
     _row(market.InstrumentRef, "ref.instrument.{symbol}", Service.GATEWAY),
     _row(market.PriorSession, "ref.prior.{symbol}", Service.GATEWAY),
     _row(market.SessionRef, "ref.session", Service.GATEWAY),
+    _row(market.BorrowBlock, "ref.borrow", Service.GATEWAY),
     _row(features.FeatureBlock, "feat.1m", Service.FEATURES),
     _row(prediction.PredictionBlock, "pred.1m", Service.INFERENCE),
     _row(prediction.ModelHealth, "health.model", Service.INFERENCE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from walstreet.domain.borrow import fold_borrow
 from walstreet.domain.execution_market import fold_bars, note_prior
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import (
@@ -28,6 +29,7 @@ from walstreet_events import (
     AccountValues,
     AnyEvent,
     BarBlock,
+    BorrowBlock,
     ClockTick,
     ExternalOrder,
     FeedStatus,
@@ -77,6 +79,8 @@ def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters
             state.external.apply(event)
         case OrderLink() | AccountValues() | Positions() | ReconSnapshot():
             _fold_broker(state, event, parameters)
+        case BorrowBlock():
+            fold_borrow(state.borrow, event)
         case InstrumentRef() | PriorSession() | SymbolStatus() | FeedStatus() | BarBlock():
             _fold_market(state, event, parameters)
         case _:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from walstreet.domain.execution_market import SymbolMarket
 from walstreet.domain.external import Externals
 from walstreet.domain.guard_orders import RECENT_ORDERS_MAX, RecentOrder
+from walstreet.domain.guard_short import Borrow
 from walstreet.domain.mode_causes import LossMemory
 from walstreet.domain.observations import CommissionObserved, QuoteObserved
 from walstreet.domain.order import Order
@@ -89,6 +90,7 @@ class ExecutionState:
     losses: LossMemory = field(default_factory=LossMemory)
     markets: dict[str, SymbolMarket] = field(default_factory=dict)
     priors: dict[str, PriorSession] = field(default_factory=dict)
+    borrow: dict[str, Borrow] = field(default_factory=dict)
     data_type: str | None = None
     """Of the market data that arrive, by the feed's last word."""
     session_date: str = ""

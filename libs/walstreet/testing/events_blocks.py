@@ -19,6 +19,7 @@ from walstreet_events import (
     BarBlock,
     BarCheck,
     BarFlag,
+    BorrowBlock,
     BrokerStatus,
     Column,
     Decision,
@@ -145,6 +146,14 @@ def market_examples() -> list[AnyEvent | AnyTick]:
             id=event_id(BrokerStatus), cause=ROOT, ts_ns=OPEN_NS, connected=True, client_id=11, code=1102, detail="kept"
         ),
         SymbolStatus(id=event_id(SymbolStatus), cause=ROOT, ts_ns=OPEN_NS, symbol="BRK B", halted=True, detail="luld"),
+        BorrowBlock(
+            id=event_id(BorrowBlock),
+            cause=ROOT,
+            ts_ns=OPEN_NS,
+            symbols=("AAA", "BBB"),
+            levels=(3.0, None),
+            shortable_micro=(1_250_000_000_000, None),
+        ),
         BarCheck(
             id=event_id(BarCheck),
             cause=event_id(BarBlock),

@@ -37,6 +37,8 @@ class ConnectOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """False for a connection that takes market data only: account and orders are then not synchronised."""
     broker_bars: bool = True
     """Whether ``stream`` also subscribes the broker's five-second bars."""
+    borrow: bool = False
+    """Whether ``stream`` also asks what can be borrowed."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""
