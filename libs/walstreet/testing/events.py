@@ -95,6 +95,25 @@ def every_event() -> dict[str, AnyEvent | AnyTick]:
     return {tag_of(type(event)): event for event in examples}
 
 
+def _correction(snapshot: ReconSnapshot) -> LedgerCorrection:
+    return LedgerCorrection(
+        id=event_id(LedgerCorrection),
+        cause=snapshot.id,
+        ts_ns=snapshot.ts_ns,
+        snapshot=snapshot.id,
+        kind=BreakKind.QUANTITY,
+        symbol="AAA",
+        reference="position",
+        position_change_micro=10_000_000,
+        average_cost_nano=100_260_000_000,
+        cash_change_nano=0,
+        execution=None,
+        policy="auto_sync",
+        operator="",
+        reason="ours 30, the broker's 40",
+    )
+
+
 def _reconciliation() -> list[AnyEvent | AnyTick]:
     request = ReconRequest(
         id=event_id(ReconRequest), cause=event_id(ClockTick), ts_ns=OPEN_NS, number=1, reason="start"
@@ -156,22 +175,7 @@ def _reconciliation() -> list[AnyEvent | AnyTick]:
             positions_checked=1,
             breaks=1,
         ),
-        LedgerCorrection(
-            id=event_id(LedgerCorrection),
-            cause=snapshot.id,
-            ts_ns=snapshot.ts_ns,
-            snapshot=snapshot.id,
-            kind=BreakKind.QUANTITY,
-            symbol="AAA",
-            reference="position",
-            position_change_micro=10_000_000,
-            average_cost_nano=100_260_000_000,
-            cash_change_nano=0,
-            execution=None,
-            policy="auto_sync",
-            operator="",
-            reason="ours 30, the broker's 40",
-        ),
+        _correction(snapshot),
         ModeRequest(
             id=event_id(ModeRequest),
             cause=snapshot.id,
