@@ -114,6 +114,17 @@ def _correction(snapshot: ReconSnapshot) -> LedgerCorrection:
     )
 
 
+def _mode_request(snapshot: ReconSnapshot) -> ModeRequest:
+    return ModeRequest(
+        id=event_id(ModeRequest),
+        cause=snapshot.id,
+        ts_ns=snapshot.ts_ns,
+        service="reconciler",
+        mode=Mode.OBSERVE,
+        reason="1 reconciliation breaks, first quantity AAA position",
+    )
+
+
 def _reconciliation() -> list[AnyEvent | AnyTick]:
     request = ReconRequest(
         id=event_id(ReconRequest), cause=event_id(ClockTick), ts_ns=OPEN_NS, number=1, reason="start"
@@ -176,14 +187,7 @@ def _reconciliation() -> list[AnyEvent | AnyTick]:
             breaks=1,
         ),
         _correction(snapshot),
-        ModeRequest(
-            id=event_id(ModeRequest),
-            cause=snapshot.id,
-            ts_ns=snapshot.ts_ns,
-            service="reconciler",
-            mode=Mode.OBSERVE,
-            reason="1 reconciliation breaks, first quantity AAA position",
-        ),
+        _mode_request(snapshot),
     ]
 
 
