@@ -22,6 +22,7 @@ AnyEvent: TypeAlias = (
     | market.BarCheck
     | market.InstrumentRef
     | market.PriorSession
+    | market.BorrowBlock
     | market.SessionRef
     | features.FeatureBlock
     | prediction.PredictionBlock
@@ -53,6 +54,7 @@ AnyEvent: TypeAlias = (
     | ops.ReconSnapshot
     | ops.ReconBreak
     | ops.ReconReport
+    | ops.LedgerCorrection
     | ops.ModeRequest
     | ops.OperatorCommand
     | ops.ParameterChange

@@ -112,6 +112,19 @@ class SymbolStatus(Event, frozen=True, tag="symbol_status.v1"):
     detail: str
 
 
+class BorrowBlock(Event, frozen=True, tag="borrow_block.v1"):
+    """What the broker says can be borrowed, confirmed at ``ts_ns``; a symbol that is absent is not known.
+
+    None where the broker gave no number.
+    """
+
+    symbols: tuple[str, ...]
+    levels: tuple[float | None, ...]
+    """Tick type 46."""
+    shortable_micro: tuple[int | None, ...]
+    """Tick type 89."""
+
+
 class BarCheck(Event, frozen=True, tag="bar_check.v1"):
     """A bar built from ticks did not agree with the broker's; both are recorded."""
 

@@ -84,6 +84,32 @@ class ReconBreak(Event, frozen=True, tag="recon_break.v1"):
     """``strict``, ``warn`` or ``auto_sync``."""
 
 
+class LedgerCorrection(Event, frozen=True, tag="ledger_correction.v1"):
+    """The broker's word replaces ours in one point of the books; every ledger folds it, so nothing changes silently.
+
+    With the policy ``adopted`` it also ends the block of a symbol that a foreign order or position has caused.
+    """
+
+    snapshot: str
+    """Id of the snapshot that showed the difference."""
+    kind: BreakKind
+    symbol: str
+    """Empty for cash alone."""
+    reference: str
+    """What differed: ``position``, ``cash``, ``adoption`` or an execution id."""
+    position_change_micro: int
+    average_cost_nano: int
+    """At which the change enters the basis."""
+    cash_change_nano: int
+    execution: BrokerExecution | None
+    """Taken in as if it had been reported; it replaces earlier versions of the same execution."""
+    policy: str
+    """``auto_sync`` or ``adopted``."""
+    operator: str
+    """Who adopted; empty for ``auto_sync``."""
+    reason: str
+
+
 class ReconReport(Event, frozen=True, tag="recon_report.v1"):
     """Result of one reconciliation; the arbiter waits for the first clean one."""
 
@@ -109,7 +135,7 @@ class ModeRequest(Event, frozen=True, tag="mode_request.v1"):
 
 
 class OperatorCommand(Event, frozen=True, tag="operator_command.v1"):
-    """A command of the operator: ``arm``, ``disarm``, ``panic``, ``resume``, ``mode``, ``reconcile``."""
+    """A command of the operator: ``arm``, ``disarm``, ``panic``, ``resume``, ``mode``, ``reconcile``, ``adopt``."""
 
     command: str
     arguments: dict[str, str]

@@ -120,6 +120,11 @@ class MemoryInbox:
         """Return the stream sequence that is delivered next."""
         return self._next
 
+    @property
+    def gaps(self) -> int:
+        """Return 0: memory loses nothing on its way."""
+        return 0
+
     async def start(self, first: int = 1) -> int:
         """Return the last stored sequence; delivery begins at ``first``."""
         self._next = first

@@ -43,6 +43,7 @@ from walstreet_events import (
     FeedStatus,
     InstrumentRef,
     IntentBlock,
+    LedgerCorrection,
     ModeRequest,
     ModeState,
     OperatorCommand,
@@ -56,6 +57,7 @@ from walstreet_events import (
     Positions,
     PredictionBlock,
     ProducerEpoch,
+    ReconBreak,
     ReconReport,
     Service,
     SessionPhase,
@@ -113,8 +115,13 @@ def _fold_orders(state: ArbiterState, event: AnyEvent) -> None:
             state.ledger.apply(event)
             note_equity(state.losses, event.net_liquidation_nano, event.ts_ns)
             state.equity_nano = event.net_liquidation_nano
-        case ExternalOrder():
-            state.external[event.symbol] = event.status
+        case LedgerCorrection():
+            state.ledger.apply(event)
+            state.external.apply(event)
+            state.exits = after_fill(state.exits, event.symbol, state.ledger.position_micro(event.symbol))
+            note_gross(state)
+        case ExternalOrder() | ReconBreak():
+            state.external.apply(event)
         case _:
             pass
 
@@ -152,6 +159,7 @@ def _fold_control(state: ArbiterState, event: AnyEvent) -> None:
             _note_mode_request(state, event)
         case OperatorCommand():
             note_command(state.mode, event)
+            state.external.apply(event)
         case ProducerEpoch() if event.service == Service.ARBITER.value:
             state.epoch = event.epoch
         case _:
@@ -227,6 +235,5 @@ def _note_report(state: ArbiterState, report: ReconReport) -> None:
     state.recon_status = report.status
     if report.status == RECON_CLEAN:
         state.reconciled = True
-        state.external.clear()
     elif report.status == RECON_BREAKS:
         state.reconciled = False

@@ -13,6 +13,7 @@ from walstreet.domain import barrier_exits
 from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.barrier_exits import BarrierMemory
 from walstreet.domain.book_memory import BookMemory
+from walstreet.domain.external import Externals
 from walstreet.domain.horizon_learning import HorizonLearning
 from walstreet.domain.learning import LearningState
 from walstreet.domain.ledger import Ledger
@@ -83,8 +84,8 @@ class ArbiterState:
     """False until the first clean reconciliation, after a break, and after a lost order connection."""
     instruments: dict[str, InstrumentRef] = field(default_factory=dict)
     halted: dict[str, bool] = field(default_factory=dict)
-    external: dict[str, str] = field(default_factory=dict)
-    """Symbols blocked by an order that is not ours, until a clean reconciliation."""
+    external: Externals = field(default_factory=Externals)
+    """Symbols with an order, a fill or a position that is not ours, until a person adopts it."""
     equity_nano: int | None = None
     pending: dict[str, FeatureBlock] = field(default_factory=dict)
     joined: FeatureBlock | None = None
@@ -132,7 +133,7 @@ class ArbiterState:
             (self.recon_status, self.reconciled, self.equity_nano),
             self.instruments,
             self.halted,
-            self.external,
+            self.external.canonical(),
             list(self.pending),
             self.joined.id if self.joined else "",
             self.signals,

@@ -16,6 +16,7 @@ from walstreet.domain.execution_fold import absent_orders
 from walstreet.domain.execution_modify import echo_event, refusal_event, with_change
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import EARLY_COMMISSIONS_MAX, ExecutionState
+from walstreet.domain.external import FOREIGN_EXECUTION, GONE
 from walstreet.domain.observations import (
     AccountObserved,
     BrokerOrderFacts,
@@ -41,9 +42,6 @@ from walstreet_events import (
     derive_id,
     tag_of,
 )
-
-FOREIGN_EXECUTION = "execution"
-"""Status of the ``ExternalOrder`` that a foreign execution causes."""
 
 
 class Batch:
@@ -205,7 +203,22 @@ class Batch:
                     continue
                 detail = f"absent from {order.absences + 1} snapshots after the good-till time"
                 self._advanced(order, expired(order, detail), fact.ts_ns)
+            self._gone(fact)
         self.events.append(event)
+
+    def _gone(self, fact: SnapshotObserved) -> None:
+        """Note the foreign orders that have ended: only their absence from an answered query tells of it."""
+        listed = tuple(order.perm_id for order in fact.open_orders)
+        for perm_id, order in self.state.external.gone(listed, fact.ts_ns):
+            self._foreign(
+                fact.ts_ns,
+                symbol=order.symbol,
+                perm_id=perm_id,
+                client_id=0,
+                order_ref="",
+                status=GONE,
+                quantity_micro=0,
+            )
 
     def _listed(self, listed: BrokerOrderFacts, ts_ns: int, *, foreign: bool) -> None:
         fact = OrderStatusObserved(

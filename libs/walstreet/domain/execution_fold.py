@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from walstreet.domain.borrow import fold_borrow
 from walstreet.domain.corrections import counted_of, family_of
 from walstreet.domain.execution_brackets import protective_orders
 from walstreet.domain.execution_market import fold_bars, note_prior
 from walstreet.domain.execution_modify import with_change
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import (
-    ADOPT,
     DAY_NS,
     PANIC,
     REARM,
@@ -20,6 +20,7 @@ from walstreet.domain.execution_state import (
     STRATEGY,
     ExecutionState,
 )
+from walstreet.domain.external import ADOPT
 from walstreet.domain.guard_orders import RecentOrder
 from walstreet.domain.guard_verdict import GuardedOrder, notional_nano
 from walstreet.domain.mode_causes import note_equity, note_session
@@ -31,10 +32,12 @@ from walstreet_events import (
     AccountValues,
     AnyEvent,
     BarBlock,
+    BorrowBlock,
     ClockTick,
     ExternalOrder,
     FeedStatus,
     InstrumentRef,
+    LedgerCorrection,
     MarginAsked,
     ModeState,
     OperatorCommand,
@@ -53,6 +56,7 @@ from walstreet_events import (
     Positions,
     PriorSession,
     ProducerEpoch,
+    ReconBreak,
     ReconSnapshot,
     Service,
     SessionPhase,
@@ -78,10 +82,14 @@ def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters
         case OrderCommission():
             state.commissions[event.exec_id] = (event.commission_nano, event.realized_pnl_nano)
         case ExternalOrder():
-            state.external[event.symbol] = True
+            state.external.apply(event)
             state.external_seen[event.perm_id, event.status] = True
+        case ReconBreak() | LedgerCorrection():
+            state.external.apply(event)
         case OrderLink() | AccountValues() | Positions() | ReconSnapshot():
             _fold_broker(state, event, parameters)
+        case BorrowBlock():
+            fold_borrow(state.borrow, event)
         case InstrumentRef() | PriorSession() | SymbolStatus() | FeedStatus() | BarBlock():
             _fold_market(state, event, parameters)
         case _:
@@ -309,7 +317,7 @@ def _fold_command(state: ExecutionState, event: OperatorCommand) -> None:
     elif event.command == RESUME:
         state.panic = False
     elif event.command == ADOPT:
-        state.external.pop(event.arguments.get("symbol", ""), None)
+        state.external.apply(event)
     elif event.command == REARM:
         symbol, side = event.arguments.get("symbol", ""), event.arguments.get("side", "")
         key = f"{STRATEGY}\x1f{symbol}\x1f{side}" if symbol or side else ACCOUNT_KEY

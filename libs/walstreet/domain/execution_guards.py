@@ -112,7 +112,14 @@ def check_short_sale(
 ) -> ShortVerdict:
     """Return what of a sell may go; the session's date is that of its newest bar's rule."""
     rule = _market(state, order.symbol).rule
-    facts = ShortFacts(now_ns=now_ns, order=order, borrow=None, rule=rule, session=state.session_date, quote=quote)
+    facts = ShortFacts(
+        now_ns=now_ns,
+        order=order,
+        borrow=state.borrow.get(order.symbol),
+        rule=rule,
+        session=state.session_date,
+        quote=quote,
+    )
     return check_short(facts, parameters.short)
 
 

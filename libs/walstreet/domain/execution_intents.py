@@ -243,7 +243,7 @@ class Desk:
             instrument_known=instrument is not None
             and instrument.con_id == intent.con_id
             and instrument.min_tick_nano > 0,
-            external=state.external.get(intent.symbol, False),
+            external=intent.symbol in state.external,
             seen=(intent.id in state.intents and intent.id != self.run.resumed)
             or (intent.id in state.asked and not resumed),
             pending=bool(of_symbol) or intent.symbol in self.run.symbols or asked,

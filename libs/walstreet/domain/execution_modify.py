@@ -90,7 +90,7 @@ def _due(state: ExecutionState, order: Order, now_ns: int, parameters: Execution
         or order.arrival is None
         or order.intent not in state.parents
         or order.symbol not in state.instruments
-        or state.external.get(order.symbol, False)
+        or order.symbol in state.external
     ):
         return None
     observed = state.quotes.get(order.symbol)

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from walstreet.domain.corrections import CountedFill
 from walstreet.domain.execution_market import SymbolMarket
 from walstreet.domain.execution_parents import ParentWork
+from walstreet.domain.external import Externals
 from walstreet.domain.guard_orders import RECENT_ORDERS_MAX, RecentOrder
+from walstreet.domain.guard_short import Borrow
 from walstreet.domain.marks import MarkBook
 from walstreet.domain.mode_causes import LossMemory
 from walstreet.domain.observations import CommissionObserved, QuoteObserved
@@ -45,7 +47,6 @@ STRATEGY = "intraday"
 """The one strategy behind all intents, for the throttle of repeated executions."""
 PANIC = "panic"
 RESUME = "resume"
-ADOPT = "adopt"
 REARM = "rearm"
 """Arguments ``symbol`` and ``side``, or none for the whole account."""
 
@@ -66,8 +67,8 @@ class ExecutionState:
     close_ns: int = 0
     instruments: dict[str, InstrumentRef] = field(default_factory=dict)
     halted: dict[str, bool] = field(default_factory=dict)
-    external: dict[str, bool] = field(default_factory=dict)
-    """Symbols with a foreign order or fill that nobody has adopted."""
+    external: Externals = field(default_factory=Externals)
+    """Symbols with a foreign order, fill or position that nobody has adopted."""
     external_seen: dict[tuple[int, str], bool] = field(default_factory=dict)
     arbiter_epoch: int | None = None
     """The arbiter's newest life that the log names."""
@@ -104,6 +105,7 @@ class ExecutionState:
     losses: LossMemory = field(default_factory=LossMemory)
     markets: dict[str, SymbolMarket] = field(default_factory=dict)
     priors: dict[str, PriorSession] = field(default_factory=dict)
+    borrow: dict[str, Borrow] = field(default_factory=dict)
     data_type: str | None = None
     """Of the market data that arrive, by the feed's last word."""
     session_date: str = ""

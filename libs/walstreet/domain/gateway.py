@@ -13,11 +13,13 @@ from typing import assert_never
 from walstreet.domain.bar_history import Repair, warmup_bars
 from walstreet.domain.bar_types import SealedBar, to_block
 from walstreet.domain.bars import BarBuilder, MarketObservation
+from walstreet.domain.borrow import borrow_block
 from walstreet.domain.gateway_parameters import GatewayParameters, SessionPlan
 from walstreet.domain.gateway_state import GatewayState, fold
 from walstreet.domain.gateway_status import broker_event, feed_event, halt_event, instrument_events, session_event
 from walstreet.domain.observations import (
     AccountObserved,
+    BorrowObserved,
     BrokerBarObserved,
     CommissionObserved,
     DecisionTimed,
@@ -136,6 +138,8 @@ class GatewayCore:
                 outputs = feed_event(state, self._plan, observation)
             case HaltObserved():
                 outputs = halt_event(state, self._plan, observation)
+            case BorrowObserved():
+                state.borrow[observation.symbol] = observation
             case LinkObserved():
                 outputs = self._link(state, observation)
             case (
@@ -175,6 +179,8 @@ class GatewayCore:
         builder = self._builder(state, observation.ts_ns)
         if not observation.connected or observation.data_lost:
             builder.blind_from(observation.ts_ns)
+            # What was told on the old lines is confirmed by nobody any more.
+            state.borrow.clear()
         if observation.connected:
             if state.link is False or observation.data_lost:
                 state.seeing_ns = observation.ts_ns
@@ -217,6 +223,7 @@ class GatewayCore:
         dated: list[_Dated] = [
             (tick, _RANK_TICK, self._tick(tick)) for tick in range(first, last + tick_ns, tick_ns) if tick <= last
         ]
+        dated += self._borrow(state, first, last)
         dated += self._phases(state, horizon_ns)
         delay_ns = self._parameters.close_delay_ms * NANOS_PER_MILLISECOND
         while builder.end_ns <= min(horizon_ns, self._plan.close_ns):
@@ -226,6 +233,15 @@ class GatewayCore:
         dated += self._written(state)
         dated.sort(key=lambda item: item[:2])
         return [event for _, _, event in dated]
+
+    def _borrow(self, state: GatewayState, first_ns: int, last_ns: int) -> list[_Dated]:
+        """Return the confirmation of what can be borrowed, if it is due between two ticks."""
+        period_ns = self._parameters.borrow_s * NANOS_PER_SECOND
+        due_ns = last_ns // period_ns * period_ns if period_ns else 0
+        if not state.borrow or state.link is not True or not first_ns <= due_ns <= last_ns:
+            return []
+        block = borrow_block(state.borrow, session_date=self._plan.session_date, ts_ns=due_ns)
+        return [(due_ns, _RANK_TICK, block)]
 
     def _tick(self, ts_ns: int) -> ClockTick:
         event_id = derive_id(f"tick:{self._plan.session_date}:{ts_ns}", tag_of(ClockTick), 0)

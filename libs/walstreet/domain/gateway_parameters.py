@@ -35,6 +35,8 @@ class GatewayParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How long a bar's end may wait for the broker's own last five-second bar; 0 in lockstep."""
     repair_wait_s: int = 30
     """How long a bar that was not wholly observed waits for the broker's history before it is written as it is."""
+    borrow_s: int = 0
+    """Distance of confirmations of what can be borrowed (generic tick 236), a multiple of ``tick_s``; 0 asks none."""
     volume_tolerance_bps: int = 100
     """Permitted difference of our volume from the broker's, relative to the broker's."""
 
@@ -48,6 +50,9 @@ class GatewayParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         check_range("gateway.post_close_s", self.post_close_s, 0, 3600)
         check_range("gateway.close_delay_ms", self.close_delay_ms, 0, 5_000)
         check_range("gateway.repair_wait_s", self.repair_wait_s, 0, self.bar_s)
+        check_range("gateway.borrow_s", self.borrow_s, 0, 60)
+        if self.borrow_s % self.tick_s:
+            raise ValueError(f"gateway.borrow_s={self.borrow_s} is no multiple of gateway.tick_s={self.tick_s}")
         check_range("gateway.volume_tolerance_bps", self.volume_tolerance_bps, 0, 10_000)
 
     @property

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from walstreet.domain.bar_history import Repair
 from walstreet.domain.bar_types import SealedBar
 from walstreet.domain.bars import BarBuilder
+from walstreet.domain.observations import BorrowObserved
 from walstreet_events import (
     AnyEvent,
     BarBlock,
@@ -59,6 +60,8 @@ class GatewayState:
     sealed: deque[SealedBar] = field(default_factory=deque)
     """Bars that ended but wait for repair; bounded by the session's number of bars."""
     repair: Repair | None = None
+    borrow: dict[str, BorrowObserved] = field(default_factory=dict)
+    """What was told last on the lines of the present connection."""
     now_ns: int = 0
     seeing_ns: int = 0
     """Since when the feed is complete; bars before it wait for history."""

@@ -81,7 +81,11 @@ def check_standing(intent: OrderIntent, situation: Situation) -> Refusal | None:
         ),
         (not situation.link_up, Reason.LINK_DOWN, "the order link to the broker is down"),
         (not situation.instrument_known, Reason.NO_INSTRUMENT, "no reference facts of the instrument"),
-        (situation.external, Reason.EXTERNAL_ORDER, "a foreign order of the symbol has not been adopted"),
+        (
+            situation.external,
+            Reason.EXTERNAL_ORDER,
+            "a foreign order or position of the symbol has not been adopted, or still works",
+        ),
         (situation.unknown, Reason.ORDER_UNKNOWN, "an order of the symbol has an unknown outcome"),
         (situation.pending, Reason.ORDER_PENDING, "an order of the symbol is still working"),
     ):

@@ -1,7 +1,8 @@
 """Owns our own books: positions, cash and realised profit from executions, in exact integers.
 
 Opening positions come from the first ``Positions`` event, opening cash from the first ``AccountValues`` that names
-cash; later ones are checks for the reconciler and change nothing here. Executions at or before an opening's time
+cash; later ones are checks for the reconciler and change nothing here, unless a ``LedgerCorrection`` on the log takes
+the broker's word over. Executions at or before an opening's time
 are part of it. An execution counts once, by its id; the broker corrects one by sending its four-part id again with a
 higher last part, which takes back the earlier version. All products are kept exactly in price times quantity units
 (1e-15 USD), so neither order nor number of fills changes a sum. Realised profit uses the average cost; the part of
@@ -20,6 +21,7 @@ from walstreet_events import (
     QUANTITY_SCALE,
     AccountValues,
     AnyEvent,
+    LedgerCorrection,
     OrderCommission,
     OrderCorrected,
     OrderFilled,
@@ -150,6 +152,8 @@ class Ledger:
             self._fill(corrected_fill(event))
         elif isinstance(event, OrderCommission):
             self._commission(event)
+        elif isinstance(event, LedgerCorrection):
+            self._correct(event)
         elif isinstance(event, Positions) and self.positions_ts_ns is None:
             self._open_positions(event)
         elif isinstance(event, AccountValues) and self.cash_ts_ns is None and event.cash_nano is not None:
@@ -182,10 +186,11 @@ class Ledger:
         if self.positions_ts_ns is not None and self.cash_ts_ns is not None:
             self.early_fills = []
 
-    def _fill(self, fill: OrderFilled) -> None:
+    def _fill(self, fill: OrderFilled, *, replaces: bool = False) -> None:
+        """Count an execution once; one that ``replaces`` takes the place of the same version too."""
         family, revision = _split(fill.exec_id)
         earlier = self.executions.get(family)
-        if earlier is not None and earlier[0] >= revision:
+        if earlier is not None and (earlier[0] > revision or (earlier[0] == revision and not replaces)):
             return
         if earlier is not None:
             self._count(earlier[1], -1)
@@ -227,6 +232,24 @@ class Ledger:
         book.position_micro += signed
         book.mark_nano = fill.price_nano
 
+    def _correct(self, event: LedgerCorrection) -> None:
+        if event.execution is not None:
+            self._fill(execution_as_fill(event), replaces=True)
+        if event.position_change_micro:
+            self._transfer(event.symbol, event.position_change_micro, event.average_cost_nano)
+        self.cash_exact += event.cash_change_nano * QUANTITY_SCALE
+
+    def _transfer(self, symbol: str, change_micro: int, cost_nano: int) -> None:
+        """Move a position without a trade: what leaves takes its share of the basis along and realises nothing."""
+        book = self.books.setdefault(symbol, Book())
+        held = book.position_micro
+        closing = min(abs(change_micro), abs(held)) if held * change_micro < 0 else 0
+        if closing:
+            book.basis_exact -= book.basis_exact * closing // abs(held)
+        book.basis_exact += (abs(change_micro) - closing) * (1 if change_micro > 0 else -1) * cost_nano
+        book.position_micro += change_micro
+        book.mark_nano = book.mark_nano or cost_nano
+
     def _commission(self, event: OrderCommission) -> None:
         counted = self.commissions.get(event.exec_id)
         if counted == event.commission_nano:
@@ -240,6 +263,27 @@ class Ledger:
         executed_ns = known[1].ts_ns if known else event.ts_ns
         if self.cash_ts_ns is not None and executed_ns > self.cash_ts_ns:
             self.cash_exact -= change * QUANTITY_SCALE
+
+
+def execution_as_fill(event: LedgerCorrection) -> OrderFilled:
+    """Return the execution that a correction takes over in the form in which the log tells executions."""
+    execution = event.execution
+    assert execution is not None, "a correction of an execution carries it"
+    return OrderFilled(
+        id=event.id,
+        cause=event.cause,
+        ts_ns=execution.ts_ns,
+        client_order_id=execution.order_ref,
+        intent="",
+        exec_id=execution.exec_id,
+        perm_id=execution.perm_id,
+        symbol=execution.symbol,
+        con_id=0,
+        side=Side(execution.side),
+        price_nano=execution.price_nano,
+        quantity_micro=execution.quantity_micro,
+        cumulative_micro=0,
+    )
 
 
 def _cash_flow(fill: OrderFilled) -> int:

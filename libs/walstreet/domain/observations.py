@@ -159,6 +159,16 @@ class HaltObserved(msgspec.Struct, frozen=True, kw_only=True):
     halted: bool
 
 
+class BorrowObserved(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be borrowed of one symbol changed (tick types 46 and 89); None where the broker gave no number."""
+
+    symbol: str
+    ts_ns: int
+    level: float | None
+    """Above 2.5 shares are there, above 1.5 only with a locate."""
+    shortable_micro: int | None
+
+
 class FeedObserved(msgspec.Struct, frozen=True, kw_only=True):
     """A data farm's state changed, or the market-data type that arrives did."""
 
@@ -313,6 +323,7 @@ Observation: TypeAlias = (
     | VolumeObserved
     | BrokerBarObserved
     | HaltObserved
+    | BorrowObserved
     | FeedObserved
     | LinkObserved
     | TimeObserved

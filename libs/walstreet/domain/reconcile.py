@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from walstreet.domain.external import POSITION, origin_of
 from walstreet.domain.reconciler_parameters import Area
 from walstreet_events import (
     PRICE_SCALE,
@@ -27,7 +28,6 @@ DEAD_STATUSES = ("Filled", "Cancelled", "ApiCancelled", "Inactive")
 """Statuses with which a broker may still list an order that can trade no more."""
 EXECUTION_ID_PARTS = 4
 """Parts of the broker's execution ids; the last one is the revision."""
-POSITION = "position"
 CASH = "cash"
 ABSENT = "absent"
 
@@ -46,6 +46,8 @@ class Difference:
     """Broker's value minus ours in wire units, where there is one."""
     settling: bool = False
     """True while facts are known to be on their way, so that it cannot be confirmed yet."""
+    perm_id: int = 0
+    """Of a foreign order."""
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:
@@ -172,13 +174,15 @@ def _order_difference(own: OwnOrder, kind: BreakKind, ours: str, brokers: str, *
 
 
 def _foreign_order(order: BrokerOrder) -> Difference:
+    origin = origin_of(client_id=order.client_id, order_ref=order.order_ref)
     return Difference(
         area=Area.ORDER,
         kind=BreakKind.EXTERNAL_ORDER,
         symbol=order.symbol,
         reference=order.order_ref or f"perm:{order.perm_id}",
         ours=ABSENT,
-        brokers=f"{order.side} {decimal_text(order.quantity_micro, QUANTITY_SCALE)} {order.status}",
+        brokers=f"{order.side} {decimal_text(order.quantity_micro, QUANTITY_SCALE)} {order.status} ({origin.value})",
+        perm_id=order.perm_id,
     )
 
 

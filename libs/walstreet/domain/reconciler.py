@@ -124,8 +124,10 @@ class ReconcilerCore:
     def _reported(self, state: ReconcilerState, snapshot: ReconSnapshot, result: Result) -> Sequence[AnyEvent]:
         parameters = self._versions.of(state.changes)
         events: list[AnyEvent] = [
-            _break(snapshot, position, item, parameters) for position, item in enumerate(result.breaks)
+            _break(snapshot, position, item, parameters) for position, item in enumerate(result.fresh)
         ]
+        # Corrections come before the report: who trades on a clean report has the corrected books.
+        events.extend(taken.event(snapshot, index) for index, taken in enumerate(result.taken))
         events.append(_report(snapshot.id, snapshot.ts_ns, result))
         strict = [item for item in result.breaks if parameters.policy(item.kind, item.area) is Policy.STRICT]
         if strict:

@@ -18,7 +18,7 @@ class Policy(StrEnum):
     WARN = "warn"
     """Recorded and counted; the report stays clean."""
     AUTO_SYNC = "auto_sync"
-    """The broker's value is taken over into the reconciler's books, once, by the recorded break."""
+    """The broker's value is taken over into all books, once, by a correction on the log."""
 
 
 class Area(StrEnum):
@@ -30,8 +30,15 @@ class Area(StrEnum):
     CASH = "cash"
 
 
-SYNCED_AREAS = (Area.POSITION, Area.CASH)
-"""Where the broker's value can replace ours."""
+SYNCED = (
+    (BreakKind.QUANTITY, Area.POSITION),
+    (BreakKind.CASH, Area.CASH),
+    (BreakKind.MISSING_LOCAL, Area.EXECUTION),
+    (BreakKind.QUANTITY, Area.EXECUTION),
+    (BreakKind.PRICE, Area.EXECUTION),
+)
+"""Where the broker's value can replace ours. Not an order, whose life is execution's to find out; not an execution that
+only we know, because what is absent from an answer proves nothing."""
 
 
 class ReconcilerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +69,7 @@ class ReconcilerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     price: Policy = Policy.STRICT
     cash: Policy = Policy.WARN
     external_order: Policy = Policy.WARN
-    """Execution refuses the symbol of a foreign order by its own guard; the rest of the book goes on."""
+    """Also for positions that were there at the start. The symbol waits for `walstreet adopt`; the rest goes on."""
 
     tca: TcaParameters = TcaParameters()
     """Costs are reported after the close, and thresholds tuned by them."""
@@ -87,20 +94,18 @@ class ReconcilerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
             if not low <= value <= high:
                 raise ValueError(f"reconciler.{name}={value} is outside {low}..{high}; choose a value in that range")
         policies = (
-            ("missing_local", self.missing_local),
             ("missing_broker", self.missing_broker),
-            ("price", self.price),
             ("external_order", self.external_order),
         )
         for name, policy in policies:
             if policy is Policy.AUTO_SYNC:
                 raise ValueError(
-                    f"reconciler.{name}='auto_sync' has no meaning: only quantities and cash are taken over; "
-                    "use 'strict' or 'warn'"
+                    f"reconciler.{name}='auto_sync' has no meaning: absence proves nothing, and what is foreign is for "
+                    "a person to adopt; use 'strict' or 'warn'"
                 )
 
     def policy(self, kind: BreakKind, area: Area) -> Policy:
-        """Return what a break means; only positions and cash can be taken over, so elsewhere that is strict."""
+        """Return what a break means; where nothing can be taken over, ``auto_sync`` is strict."""
         policy = {
             BreakKind.MISSING_LOCAL: self.missing_local,
             BreakKind.MISSING_BROKER: self.missing_broker,
@@ -109,7 +114,7 @@ class ReconcilerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
             BreakKind.CASH: self.cash,
             BreakKind.EXTERNAL_ORDER: self.external_order,
         }[kind]
-        return Policy.STRICT if policy is Policy.AUTO_SYNC and area not in SYNCED_AREAS else policy
+        return Policy.STRICT if policy is Policy.AUTO_SYNC and (kind, area) not in SYNCED else policy
 
     def confirmations(self, area: Area) -> int:
         """Return how many consecutive snapshots must show a difference in ``area``."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 
 from walstreet.domain.corrections import corrected_fill
-from walstreet.domain.ledger import Ledger
+from walstreet.domain.external import ADOPT, ADOPTED, Externals
+from walstreet.domain.ledger import Ledger, execution_as_fill
 from walstreet.domain.parameter_changes import Changes
 from walstreet.domain.reconcile import (
     TERMINAL,
@@ -17,16 +17,17 @@ from walstreet.domain.reconcile import (
     compare_executions,
     compare_orders,
     compare_positions,
+    decimal_text,
     execution_family,
 )
-from walstreet.domain.reconciler_parameters import Policy, ReconcilerParameters
+from walstreet.domain.reconciler_corrections import Taken, adopt, opening_differences, synced
+from walstreet.domain.reconciler_parameters import Area, Policy, ReconcilerParameters
 from walstreet.domain.tca_step import TcaState, fold_tca
 from walstreet_events import (
     NANOS_PER_SECOND,
-    PRICE_SCALE,
     QUANTITY_SCALE,
     AnyEvent,
-    BreakKind,
+    LedgerCorrection,
     Mode,
     ModeRequest,
     OperatorCommand,
@@ -38,7 +39,7 @@ from walstreet_events import (
     OrderModified,
     OrderSubmitting,
     OrderUpdated,
-    ReconBreak,
+    Positions,
     ReconReport,
     ReconRequest,
     ReconSnapshot,
@@ -77,6 +78,10 @@ class Result:
     request: str
     status: ReportStatus
     breaks: tuple[Difference, ...] = ()
+    """Everything that is confirmed."""
+    fresh: tuple[Difference, ...] = ()
+    """What of it is to be recorded: all but warnings that stand since an earlier snapshot."""
+    taken: tuple[Taken, ...] = ()
     orders_checked: int = 0
     executions_checked: int = 0
     positions_checked: int = 0
@@ -110,9 +115,13 @@ class ReconcilerState:
     """Differences of the last answered snapshot: consecutive sightings and time of the first."""
     result: Result | None = None
     mode_asked: bool = False
-    synced_micro: dict[str, int] = field(default_factory=dict)
-    """Corrections of positions that were taken over from the broker (``auto_sync``)."""
-    synced_cash_nano: int = 0
+    warned: dict[DifferenceKey, bool] = field(default_factory=dict)
+    """Breaks of the last answered snapshot, so that a standing warning is recorded once."""
+    externals: Externals = field(default_factory=Externals)
+    adopting: dict[str, OperatorCommand] = field(default_factory=dict)
+    """Symbols that a person adopts, waiting for an answered snapshot."""
+    opening: dict[str, str] = field(default_factory=dict)
+    """Positions that were there before our first fact and that nobody has adopted."""
     tca: TcaState = field(default_factory=TcaState)
     changes: Changes = field(default_factory=Changes)
     """Parameters changed since the start."""
@@ -125,8 +134,15 @@ class ReconcilerState:
 
 def fold(state: ReconcilerState, event: AnyEvent, parameters: ReconcilerParameters) -> None:
     """Fold one event in place."""
+    if isinstance(event, Positions) and not state.ledger.opened:
+        state.opening = {
+            item.symbol: decimal_text(item.quantity_micro, QUANTITY_SCALE)
+            for item in event.positions
+            if item.quantity_micro
+        }
     state.ledger.apply(event)
     fold_tca(state.tca, event, parameters.tca)
+    state.externals.apply(event)
     match event:
         case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCommission():
             _fold_order(state, event)
@@ -136,16 +152,15 @@ def fold(state: ReconcilerState, event: AnyEvent, parameters: ReconcilerParamete
             _fold_session(state, event)
         case OrderLink():
             _fold_link(state, event)
-        case OperatorCommand(command=command):
-            if command == COMMAND_RECONCILE and state.wanted is None:
-                state.wanted = RequestReason.OPERATOR
+        case OperatorCommand():
+            _fold_command(state, event)
         case ReconRequest():
             state.waiting, state.number, state.last_request_ns = event, event.number, event.ts_ns
             state.wanted, state.recheck, state.retry_reason = None, False, None
         case ReconSnapshot():
             _fold_snapshot(state, event, parameters)
-        case ReconBreak():
-            _fold_break(state, event)
+        case LedgerCorrection():
+            _fold_correction(state, event)
         case ReconReport():
             _fold_report(state, event)
         case ModeRequest():
@@ -206,10 +221,11 @@ def _fold_protection(state: ReconcilerState, parent: OrderSubmitting) -> None:
         )
 
 
-def _fold_fill(state: ReconcilerState, event: OrderFilled) -> None:
+def _fold_fill(state: ReconcilerState, event: OrderFilled, *, replaces: bool = False) -> None:
     family, revision = execution_family(event.exec_id)
     earlier = state.families.get(family)
-    if earlier is not None and execution_family(earlier)[1] >= revision:
+    known = -1 if earlier is None else execution_family(earlier)[1]
+    if known > revision or (known == revision and not replaces):
         return
     # A correction takes back the earlier version of the same execution.
     replaced = state.fills.pop(earlier, None) if earlier is not None else None
@@ -236,6 +252,16 @@ def _fold_session(state: ReconcilerState, event: SessionRef) -> None:
     }
 
 
+def _fold_command(state: ReconcilerState, event: OperatorCommand) -> None:
+    symbol = event.arguments.get("symbol", "")
+    if event.command == ADOPT and symbol and event.operator.strip():
+        state.adopting[symbol] = event
+    elif event.command != COMMAND_RECONCILE:
+        return
+    if state.wanted is None:
+        state.wanted = RequestReason.OPERATOR
+
+
 def _fold_link(state: ReconcilerState, event: OrderLink) -> None:
     fresh = event.connected and (event.data_lost or not state.connected)
     state.connected = event.connected
@@ -257,9 +283,10 @@ def _fold_snapshot(state: ReconcilerState, event: ReconSnapshot, parameters: Rec
         state.result = Result(snapshot=event.id, request=event.request, status=ReportStatus.UNKNOWN)
         state.recheck, state.retry_reason = True, reason
         return
-    differences = _differences(state, event, parameters)
+    adopted, differences = adopt(state.adopting, _differences(state, event, parameters), state.externals, event)
     strict_start = not state.clean_once
     confirmed, open_questions = _judged(state, differences, event.ts_ns, parameters)
+    syncing = [item for item in confirmed if parameters.policy(item.kind, item.area) is Policy.AUTO_SYNC]
     strict = any(parameters.policy(item.kind, item.area) is Policy.STRICT for item in confirmed)
     doubtful = strict_start and any(parameters.policy(item.kind, item.area) is Policy.STRICT for item in open_questions)
     status = ReportStatus.BREAKS if strict else ReportStatus.UNKNOWN if doubtful else ReportStatus.CLEAN
@@ -269,10 +296,17 @@ def _fold_snapshot(state: ReconcilerState, event: ReconSnapshot, parameters: Rec
         request=event.request,
         status=status,
         breaks=tuple(confirmed),
+        fresh=tuple(
+            item
+            for item in confirmed
+            if item.key not in state.warned or parameters.policy(item.kind, item.area) is not Policy.WARN
+        ),
+        taken=(*adopted, *(synced(item, event) for item in syncing)),
         orders_checked=len(event.open_orders) + len(event.completed_orders),
         executions_checked=len(event.executions),
         positions_checked=len(event.positions),
     )
+    state.warned = {item.key: True for item in confirmed}
 
 
 def _differences(state: ReconcilerState, event: ReconSnapshot, parameters: ReconcilerParameters) -> list[Difference]:
@@ -283,9 +317,6 @@ def _differences(state: ReconcilerState, event: ReconSnapshot, parameters: Recon
         key=lambda fill: (fill.ts_ns, fill.exec_id),
     )
     positions = {symbol: book.position_micro for symbol, book in state.ledger.books.items()}
-    for symbol, change in state.synced_micro.items():
-        positions[symbol] = positions.get(symbol, 0) + change
-    cash = state.ledger.cash_nano
     fee_horizon_ns = event.ts_ns - parameters.fee_wait_s * NANOS_PER_SECOND
     fees_pending = any(fill.ts_ns > fee_horizon_ns and key not in state.fees for key, fill in state.fills.items())
     return [
@@ -300,12 +331,13 @@ def _differences(state: ReconcilerState, event: ReconSnapshot, parameters: Recon
         ),
         *compare_positions(positions, newer, event),
         *compare_cash(
-            None if cash is None else cash + state.synced_cash_nano,
+            state.ledger.cash_nano,
             newer,
             event,
             tolerance_nano=parameters.cash_tolerance_nano,
             fees_pending=fees_pending,
         ),
+        *opening_differences(state.opening),
     ]
 
 
@@ -326,17 +358,26 @@ def _judged(
         else:
             open_questions.append(item)
     state.seen = seen
-    return confirmed, open_questions
+    # An execution that is taken over moves position and cash: what they lack is known only afterwards.
+    moved = {
+        item.symbol: True
+        for item in confirmed
+        if item.area is Area.EXECUTION and parameters.policy(item.kind, item.area) is Policy.AUTO_SYNC
+    }
+    waits = [item for item in confirmed if moved and (item.area is Area.CASH or _held_by(item, moved))]
+    return [item for item in confirmed if item not in waits], [*open_questions, *waits]
 
 
-def _fold_break(state: ReconcilerState, event: ReconBreak) -> None:
-    if event.policy != Policy.AUTO_SYNC.value:
-        return
-    gap = Decimal(event.brokers) - Decimal(event.ours)
-    if event.kind is BreakKind.CASH:
-        state.synced_cash_nano += int(gap * PRICE_SCALE)
-    elif event.kind is BreakKind.QUANTITY:
-        state.synced_micro[event.symbol] = state.synced_micro.get(event.symbol, 0) + int(gap * QUANTITY_SCALE)
+def _held_by(item: Difference, moved: dict[str, bool]) -> bool:
+    return item.area is Area.POSITION and item.symbol in moved
+
+
+def _fold_correction(state: ReconcilerState, event: LedgerCorrection) -> None:
+    if event.execution is not None:
+        _fold_fill(state, execution_as_fill(event), replaces=True)
+    if event.policy == ADOPTED:
+        state.adopting.pop(event.symbol, None)
+        state.opening.pop(event.symbol, None)
 
 
 def _fold_report(state: ReconcilerState, event: ReconReport) -> None:

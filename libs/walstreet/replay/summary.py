@@ -26,6 +26,7 @@ from walstreet_events import (
     EventDecodeError,
     FeatureBlock,
     IntentBlock,
+    LedgerCorrection,
     ModeState,
     OrderCommission,
     OrderFilled,
@@ -222,6 +223,9 @@ class Summarizer:
                 summary.equity_last = equity
             case ReconReport():
                 summary.recon_reports[event.status] += 1
+            case LedgerCorrection() if event.position_change_micro:
+                self._position_micro[event.symbol] += event.position_change_micro
+                summary.positions[event.symbol] = self._position_micro[event.symbol] / 1e6
             case ReconBreak():
                 summary.recon_breaks[event.kind.value] += 1
             case _ if hasattr(event, "client_order_id") and hasattr(event, "state"):

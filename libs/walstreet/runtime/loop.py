@@ -115,6 +115,7 @@ class ServiceLoop(Generic[StateT]):
         self._service = core.service
         self._observations: deque[Observation] = deque()
         self._overrun = False
+        self._gaps = 0
         self._through = 0
         self._chain = ChainVerifier()
         self._chain_reported = False
@@ -245,6 +246,7 @@ class ServiceLoop(Generic[StateT]):
         while True:
             await self.drain_observations(OBSERVATIONS_PER_DRAIN_MAX)
             taken = await self._take_or_work()
+            self._count_gaps()
             for message in taken:
                 await self._handle(message)
                 await self.drain_observations(OBSERVATIONS_PER_DRAIN_MAX)
@@ -255,7 +257,9 @@ class ServiceLoop(Generic[StateT]):
         await self._effects.barrier(turn.now_ns)
         await self.drain_observations()
         await self._catch_up(turn.upto)
-        for message in await self._inbox.take(turn.upto):
+        taken = await self._inbox.take(turn.upto)
+        self._count_gaps()
+        for message in taken:
             await self._handle(message)
         await self._effects.barrier(turn.now_ns)
         await self.drain_observations()
@@ -388,6 +392,12 @@ class ServiceLoop(Generic[StateT]):
         return True
 
     # ----------------------------------------------------------------------------------------- helpers
+
+    def _count_gaps(self) -> None:
+        """Tell the metrics of gaps that the inbox has found and filled since the last time."""
+        before, self._gaps = self._gaps, self._inbox.gaps
+        if self._gaps > before:
+            self._metrics.gaps.labels(self._service.value).inc(self._gaps - before)
 
     def _decide_guarded(self, event: AnyEvent) -> Sequence[AnyEvent]:
         try:

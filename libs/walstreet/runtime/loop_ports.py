@@ -40,6 +40,10 @@ class Inbox(Protocol):
     def next_seq(self) -> int:
         """Return the next stream sequence."""
 
+    @property
+    def gaps(self) -> int:
+        """Return how often live messages were missing and had to be fetched from the store."""
+
     async def take(self, upto: int | None = None) -> Sequence[Message]:
         """Return what can be delivered now, or everything up to ``upto``."""
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
 
-from walstreet.domain.observations import BrokerBarObserved, Observation, SnapshotObserved, TimeObserved
+from walstreet.domain.observations import (
+    BrokerBarObserved,
+    LinkObserved,
+    Observation,
+    SnapshotObserved,
+    TimeObserved,
+)
+from walstreet.domain.reconnect import ReconnectParameters, wait_s
 from walstreet.ports import Broker, Clock, Observer
 from walstreet.runtime.clocks import ToldClock
 
-BACKOFF_S = (0.25, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
-CONNECT_BOUND_S = 120.0
-"""A first connection that does not come in this time ends the service; the supervisor starts it anew."""
+TURN_ATTEMPTS = 2
+"""In lockstep, attempts to connect within one turn: session time stands still, so more would change nothing."""
+TURN_PAUSE_S = 0.1
+_RANDOM = secrets.SystemRandom()
+REMEDY = "check broker.host and broker.port, and that TWS, IB Gateway or `walstreet sim` accepts API connections there"
 BUFFER_MAX = 2_000_000
 LINK_POLL_S = 0.25
 SERVER_TIME_POLL_S = 0.05
@@ -40,6 +50,9 @@ class BrokerLink:
         deliver: Callable[[Observation], None],
         after_connect: Callable[[Broker], Awaitable[None]],
         errors: tuple[type[Exception], ...],
+        client_id: int,
+        reconnect: ReconnectParameters,
+        draw: Callable[[], float] = _RANDOM.random,
     ) -> None:
         """Prepare.
 
@@ -50,6 +63,9 @@ class BrokerLink:
             deliver: Takes finished observations (the loop's ``observe``).
             after_connect: Subscribes and asks for what the service needs; called after every connection.
             errors: The broker adapter's exceptions; they mean *not now*, never a crash.
+            client_id: Of this connection, for the fact that the broker cannot be reached.
+            reconnect: How long to wait between attempts.
+            draw: Uniform in [0, 1), for the spread of the waits; it decides nothing else.
         """
         self._deliver = deliver
         self._lockstep = lockstep
@@ -57,44 +73,49 @@ class BrokerLink:
         self._after_connect = after_connect
         self._errors = errors
         self._not_now: tuple[type[Exception], ...] = (*errors, OSError, TimeoutError)
+        self._client_id = client_id
+        self._reconnect = reconnect
+        self._draw = draw
+        self._failures = 0
         self._buffer: deque[Observation] = deque(maxlen=BUFFER_MAX)
         self.broker = make(self._observe)
         self._log = structlog.get_logger()
         self.connections = 0
 
     async def start(self) -> None:
-        """Connect for the first time.
+        """Call the broker for the first time; a service starts without one too, and goes on calling.
 
-        Raises:
-            TimeoutError: The broker cannot be reached within ``CONNECT_BOUND_S``.
+        A start may fall into the broker's nightly restart. What the log asks for meanwhile (a panic, a cancel) must
+        find a service that listens, and everything that needs the broker is refused until it is there.
         """
-        try:
-            async with asyncio.timeout(CONNECT_BOUND_S):
-                await self._connect()
-        except TimeoutError as error:
-            raise TimeoutError(
-                f"no broker within {CONNECT_BOUND_S:.0f} s; check broker.host and broker.port, and that TWS, "
-                "IB Gateway or `walstreet sim` accepts API connections there"
-            ) from error
+        if self._lockstep:
+            await self._connect_in_turn()
+        else:
+            await self._attempt()
 
     async def keep(self) -> None:
         """Reconnect whenever the connection is lost, until cancelled."""
         while True:
-            await asyncio.sleep(LINK_POLL_S)
+            if self._failures and not self.broker.connected:
+                await asyncio.sleep(wait_s(self._failures, self._draw(), self._reconnect))
+            else:
+                await asyncio.sleep(LINK_POLL_S)
             if not self.broker.connected:
-                await self._connect()
+                await self._attempt()
 
     async def barrier(self, now_ns: int) -> list[Observation]:
         """Return, in order, everything that was observed up to session time ``now_ns``; lockstep only.
 
-        A lost connection ends the barrier early: what is observable without it has been observed.
+        A lost connection ends the barrier early: what is observable without it has been observed. It is called again
+        in every turn, and never waited for: session time, and with it the broker's absence, would not end.
         """
         if not self.broker.connected:
-            await self._connect()
-        try:
-            await self.broker.server_time_ns()
-        except self._errors as error:
-            self._log.warning("barrier_failed", error=str(error))
+            await self._connect_in_turn()
+        if self.broker.connected:
+            try:
+                await self.broker.server_time_ns()
+            except self._errors as error:
+                self._log.warning("barrier_failed", error=str(error))
         self._clock.tell(now_ns)
         stamped = [_stamp(observation, now_ns) for observation in self._buffer]
         self._buffer.clear()
@@ -127,22 +148,42 @@ class BrokerLink:
         """Disconnect."""
         await self.broker.close()
 
-    async def _connect(self) -> None:
-        attempt = 0
-        while True:
-            try:
-                await self.broker.connect()
-                await self._after_connect(self.broker)
-            except self._not_now as error:
-                wait_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-                attempt += 1
-                self._log.warning("broker_unreachable", attempt=attempt, retry_in_s=wait_s, error=str(error))
-                await self.broker.close()
-                await asyncio.sleep(wait_s)
-                continue
-            self.connections += 1
-            self._log.info("broker_connected", connections=self.connections)
-            return
+    async def _connect_in_turn(self) -> None:
+        for attempt in range(TURN_ATTEMPTS):
+            if attempt:
+                # The broker may still be letting go of the client id of an earlier life of ours.
+                await asyncio.sleep(TURN_PAUSE_S)
+            if await self._attempt():
+                return
+
+    async def _attempt(self) -> bool:
+        """Connect once and return whether it worked."""
+        try:
+            await self.broker.connect()
+            await self._after_connect(self.broker)
+        except self._not_now as error:
+            self._failures += 1
+            self._log.warning("broker_unreachable", attempt=self._failures, error=str(error), remedy=REMEDY)
+            await self.broker.close()
+            if self.connections == 0 and self._failures == 1:
+                # An earlier life may have left the link on the log as up.
+                self._observe(self._down(str(error)))
+            return False
+        self.connections += 1
+        self._failures = 0
+        self._log.info("broker_connected", connections=self.connections)
+        return True
+
+    def _down(self, detail: str) -> LinkObserved:
+        return LinkObserved(
+            ts_ns=self._clock.now_ns(),
+            connected=False,
+            data_lost=True,
+            client_id=self._client_id,
+            next_order_id=0,
+            code=0,
+            detail=f"not reached since the start: {detail}",
+        )
 
     def _observe(self, observation: Observation) -> None:
         if self._lockstep:

@@ -16,6 +16,7 @@ from walstreet.domain.gateway_parameters import GatewayParameters
 from walstreet.domain.governor import GovernorParameters
 from walstreet.domain.inference import InferenceParameters
 from walstreet.domain.reconciler_parameters import ReconcilerParameters
+from walstreet.domain.reconnect import ReconnectParameters
 from walstreet.features.parameters import FeatureParameters
 from walstreet.runtime.config import (
     ENVIRONMENT_PREFIX,
@@ -89,6 +90,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """False only for the simulator, whose session may run faster than the wall clock."""
     governor: GovernorParameters = GovernorParameters()
     """Pace of all outgoing messages, for each connection."""
+    reconnect: ReconnectParameters = ReconnectParameters()
+    """When a lost connection is called again."""
 
 
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

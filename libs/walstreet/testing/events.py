@@ -30,6 +30,7 @@ from walstreet_events import (
     ChainCheckpoint,
     ClockTick,
     DeadLetter,
+    LedgerCorrection,
     Mode,
     ModeRequest,
     ParameterChange,
@@ -95,6 +96,36 @@ def every_event() -> dict[str, AnyEvent | AnyTick]:
     return {tag_of(type(event)): event for event in examples}
 
 
+def _correction(snapshot: ReconSnapshot) -> LedgerCorrection:
+    return LedgerCorrection(
+        id=event_id(LedgerCorrection),
+        cause=snapshot.id,
+        ts_ns=snapshot.ts_ns,
+        snapshot=snapshot.id,
+        kind=BreakKind.QUANTITY,
+        symbol="AAA",
+        reference="position",
+        position_change_micro=10_000_000,
+        average_cost_nano=100_260_000_000,
+        cash_change_nano=0,
+        execution=None,
+        policy="auto_sync",
+        operator="",
+        reason="ours 30, the broker's 40",
+    )
+
+
+def _mode_request(snapshot: ReconSnapshot) -> ModeRequest:
+    return ModeRequest(
+        id=event_id(ModeRequest),
+        cause=snapshot.id,
+        ts_ns=snapshot.ts_ns,
+        service="reconciler",
+        mode=Mode.OBSERVE,
+        reason="1 reconciliation breaks, first quantity AAA position",
+    )
+
+
 def _reconciliation() -> list[AnyEvent | AnyTick]:
     request = ReconRequest(
         id=event_id(ReconRequest), cause=event_id(ClockTick), ts_ns=OPEN_NS, number=1, reason="start"
@@ -156,14 +187,8 @@ def _reconciliation() -> list[AnyEvent | AnyTick]:
             positions_checked=1,
             breaks=1,
         ),
-        ModeRequest(
-            id=event_id(ModeRequest),
-            cause=snapshot.id,
-            ts_ns=snapshot.ts_ns,
-            service="reconciler",
-            mode=Mode.OBSERVE,
-            reason="1 reconciliation breaks, first quantity AAA position",
-        ),
+        _correction(snapshot),
+        _mode_request(snapshot),
     ]
 
 

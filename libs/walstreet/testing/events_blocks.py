@@ -19,6 +19,7 @@ from walstreet_events import (
     BarBlock,
     BarCheck,
     BarFlag,
+    BorrowBlock,
     BrokerStatus,
     Column,
     Decision,
@@ -116,6 +117,17 @@ def prior_session() -> PriorSession:
     )
 
 
+def _borrow() -> BorrowBlock:
+    return BorrowBlock(
+        id=event_id(BorrowBlock),
+        cause=ROOT,
+        ts_ns=OPEN_NS,
+        symbols=("AAA", "BBB"),
+        levels=(3.0, None),
+        shortable_micro=(1_250_000_000_000, None),
+    )
+
+
 def market_examples() -> list[AnyEvent | AnyTick]:
     """Return one event of every type."""
     end_ns = OPEN_NS + BAR_NS
@@ -145,6 +157,7 @@ def market_examples() -> list[AnyEvent | AnyTick]:
             id=event_id(BrokerStatus), cause=ROOT, ts_ns=OPEN_NS, connected=True, client_id=11, code=1102, detail="kept"
         ),
         SymbolStatus(id=event_id(SymbolStatus), cause=ROOT, ts_ns=OPEN_NS, symbol="BRK B", halted=True, detail="luld"),
+        _borrow(),
         BarCheck(
             id=event_id(BarCheck),
             cause=event_id(BarBlock),

@@ -134,6 +134,20 @@ class Stack:
                 raise TimeoutError(f"at {self._percent} %, not {percent} %: {''.join(self._lines[-20:])}{self._err()}")
             time.sleep(POLL_S)
 
+    def wait_truth(self, kind: str, count: int = 1) -> None:
+        """Return when the broker's own record holds ``count`` records of a kind.
+
+        Raises:
+            TimeoutError: It did not get there in time, or the session ended before.
+        """
+        path = self.state / "broker-truth.jsonl"
+        mark, bound = f'"kind":"{kind}"', time.monotonic() + 2 * SESSION_BOUND_S
+        while not path.is_file() or path.read_text(encoding="utf-8").replace(": ", ":").count(mark) < count:
+            assert self._process is not None
+            if time.monotonic() > bound or self._process.poll() is not None:
+                raise TimeoutError(f"no {count} records of {kind}: {''.join(self._lines[-20:])}{self._err()}")
+            time.sleep(POLL_S)
+
     def child(self, name: str) -> int:
         """Return the process id of a service, of ``ibsim`` or of ``nats-server``, waiting until it runs.
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "tape": ("tape_command", "add_arguments", "look at a TAPE: verify, show, dead"),
     "replay": ("replay_command", "add_arguments", "decide a recorded session again and compare"),
     "param": ("param_command", "add_arguments", "change a parameter while a session runs"),
+    "adopt": ("adopt_command", "add_arguments", "take over what is not ours in a symbol, so that it trades again"),
     "why": ("why_command", "add_arguments", "explain one decision: every number and every gate"),
     "checklist": ("checklist_command", "add_arguments", "how often each gate let through, and what the checklist says"),
     "tca": ("tca_command", "add_arguments", "what trading cost: the shortfall split, markouts, tuning, with pictures"),

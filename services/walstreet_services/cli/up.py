@@ -76,6 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", help="write the summary as JSON to this file (- for standard output)")
     parser.add_argument("--broker-library", choices=("ib_insync", "ib_async"))
     parser.add_argument("--cash", type=float, default=1_000_000.0, help="opening cash of the simulated account, USD")
+    parser.add_argument("--faults", help="fault script of the simulated broker, YAML; see docs/FAULTS.md")
+    parser.add_argument("--control", help="control socket of the faults: a path or 127.0.0.1:PORT")
     parser.add_argument("--config", action="append", default=[], help="more configuration layers, in order")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a parameter")
     parser.add_argument("--no-view", action="store_true", help="plain lines instead of the live view")
@@ -206,7 +208,7 @@ class Session:
         argv += ["--account", settings.broker.account, "--cash", str(options.cash), "--speed", str(options.speed)]
         argv += ["--step-seconds", str(int(STEP_S)), "--journal", str(self._state / "broker-truth.jsonl")]
         argv += ["--daily-years", "0"]
-        for name in ("data", "day", "symbols", "minutes", "planted"):
+        for name in ("data", "day", "symbols", "minutes", "planted", "faults", "control"):
             value = getattr(options, name)
             if value is not None:
                 argv += [f"--{name}", str(value)]

@@ -10,7 +10,14 @@ import msgspec
 import structlog
 
 from walstreet.domain.execution_guards import inactive_guards
-from walstreet.domain.observations import MarginObserved, Observation, OrderTicket, QuoteObserved, TimeObserved
+from walstreet.domain.observations import (
+    MarginObserved,
+    Observation,
+    OrderTicket,
+    QuoteObserved,
+    SnapshotObserved,
+    TimeObserved,
+)
 from walstreet.domain.signing import SignatureReason
 from walstreet.ports import Broker, Clock, Observer
 from walstreet.runtime.clocks import ToldClock
@@ -29,6 +36,7 @@ from walstreet_events import (
     ReconRequest,
     Side,
 )
+from walstreet_services.execution.snapshots import SnapshotDesk
 
 SEAL_REASONS = tuple(
     reason.value
@@ -38,8 +46,6 @@ SEAL_REASONS = tuple(
 """Refusals of a whole block, each an alert; a late or repeated intent is a refusal like any other."""
 PREVIEWS_MAX = 64
 """Questions for margin under way at once; one more is refused as unknown."""
-SNAPSHOTS_MAX = 4
-"""Reconciliation queries under way at once; the reconciler asks one at a time."""
 
 
 class Ticks(Protocol):
@@ -72,7 +78,7 @@ class ExecutionShell:
         self._wall = wall if settings.runtime.clock == "wall" else None
         self._observe: Callable[[Observation], None] = _unattached
         self._inactive = inactive_guards(settings.execution)
-        self._snapshots: set[asyncio.Task[None]] = set()
+        self._snapshots = SnapshotDesk(self._snapshot, self._deliver, self._clock.now_ns)
         self._previews: dict[asyncio.Task[MarginObserved], None] = {}
         """In the order of the questions, in which lockstep hands the answers on."""
         self._bracket: OrderBracketed | None = None
@@ -88,6 +94,8 @@ class ExecutionShell:
             deliver=self._deliver,
             after_connect=self._connected,
             errors=errors,
+            client_id=settings.broker.execution_client_id,
+            reconnect=settings.broker.reconnect,
         )
         self._ticks = make_ticks(self._on_tick)
 
@@ -119,7 +127,8 @@ class ExecutionShell:
 
     async def stop(self) -> None:
         """End queries under way, the subscription and the connection; orders stay with the broker."""
-        under_way = (*self._snapshots, *self._previews)
+        await self._snapshots.stop()
+        under_way = tuple(self._previews)
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
@@ -140,7 +149,7 @@ class ExecutionShell:
             case OrderCancelling():
                 await self._send(self.link.broker.cancel(event.broker_order_id), event.client_order_id)
             case ReconRequest():
-                self._query(event)
+                self._snapshots.request(event)
             case MarginAsked():
                 self._ask(event)
             case OrderRefused() if event.reason in SEAL_REASONS:
@@ -158,8 +167,7 @@ class ExecutionShell:
 
     async def barrier(self, now_ns: int) -> None:
         """Observe everything up to ``now_ns``; a second time in the same turn only when something was sent."""
-        if self._snapshots:
-            await asyncio.gather(*self._snapshots)
+        await self._snapshots.settled()
         previews = [*self._previews]
         for answer in await asyncio.gather(*previews):
             self._deliver(answer)
@@ -199,14 +207,6 @@ class ExecutionShell:
             return False
         return True
 
-    def _query(self, request: ReconRequest) -> None:
-        if len(self._snapshots) >= SNAPSHOTS_MAX:
-            self._log.error("snapshots_busy", request=request.id, bound=SNAPSHOTS_MAX)
-            return
-        task = asyncio.create_task(self._snapshot(request), name=f"snapshot-{request.number}")
-        self._snapshots.add(task)
-        task.add_done_callback(self._snapshots.discard)
-
     def _ask(self, event: MarginAsked) -> None:
         if len(self._previews) >= PREVIEWS_MAX:
             self._log.error("previews_busy", asked=event.id, bound=PREVIEWS_MAX)
@@ -233,9 +233,9 @@ class ExecutionShell:
         ts_ns = max(self._clock.now_ns(), event.ts_ns)
         return MarginObserved(ts_ns=ts_ns, asked=event.id, preview=preview, detail=detail)
 
-    async def _snapshot(self, request: ReconRequest) -> None:
+    async def _snapshot(self, request: ReconRequest) -> SnapshotObserved:
         # The port answers failures as ``ok=False``: unknown, never flat.
-        self._deliver(await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns)))
+        return await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns))
 
     async def _connected(self, broker: Broker) -> None:
         """Do nothing more: connecting synchronised account, positions, orders and executions."""

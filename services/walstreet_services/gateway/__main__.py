@@ -40,6 +40,7 @@ def wire(settings: Settings) -> Wiring:
             paced=settings.broker.paced,
             governor=settings.broker.governor,
             orders=False,
+            borrow=settings.gateway.borrow_s > 0,
         )
         return IbkrBroker(options, clock=clock, observer=observer)
 

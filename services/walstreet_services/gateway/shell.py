@@ -72,6 +72,8 @@ class GatewayShell:
             deliver=self._deliver,
             after_connect=self._subscribe,
             errors=errors,
+            client_id=settings.broker.gateway_client_id,
+            reconnect=settings.broker.reconnect,
         )
 
     def attach(self, observe: Callable[[Observation], None]) -> None:

@@ -10,6 +10,7 @@ from walstreet.runtime.cores import reconciler_core
 from walstreet.runtime.serve import Wiring, main
 from walstreet.runtime.settings import Settings
 from walstreet_events import Service
+from walstreet_services.reconciler.shell import ReconcilerShell
 
 
 def wire(settings: Settings) -> Wiring:
@@ -22,7 +23,7 @@ def wire(settings: Settings) -> Wiring:
         wall=WallClock(),
         lockstep=settings.runtime.clock == "turns",
     )
-    return Wiring(core=reconciler_core(settings), log=log)
+    return Wiring(core=reconciler_core(settings), log=log, shell=ReconcilerShell())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from walstreet.testing.arbiter_world import (
     ArbiterWorld,
     world_parameters,
 )
+from walstreet.testing.events_recon import adopt_command, external_order, ledger_correction
 from walstreet_events import (
     NANOS_PER_SECOND,
     QUANTITY_SCALE,
@@ -394,7 +395,7 @@ def test_emergency_sends_nothing():
 
 
 def test_halted_and_foreign_symbols_wait():
-    """A halted symbol has no live quote; an order that is not ours blocks its symbol until the books are clean."""
+    """A halted symbol has no live quote; an order that is not ours blocks its symbol until a person adopts it."""
     world = started()
     world.send(SymbolStatus(id=EventId("6" * 32), cause=ROOT, ts_ns=NOON_NS, symbol="AAA", halted=True, detail=""))
     world.send(
@@ -414,7 +415,11 @@ def test_halted_and_foreign_symbols_wait():
     assert verdict_of(outputs) is Verdict.STALE_QUOTE
     assert verdict_of(outputs, "BBB") is Verdict.PENDING_ORDER
     world.send(world.report("clean"))
-    assert verdict_of(world.cycle(NOON_NS + MINUTE_NS, {"BBB": 0.9}), "BBB") is Verdict.ACCEPTED
+    assert verdict_of(world.cycle(NOON_NS + MINUTE_NS, {"BBB": 0.9}), "BBB") is Verdict.PENDING_ORDER
+    world.send(adopt_command("BBB", NOON_NS + MINUTE_NS))
+    world.send(ledger_correction("BBB", NOON_NS + MINUTE_NS))
+    world.send(external_order("BBB", NOON_NS + MINUTE_NS, perm_id=1, status="gone"))
+    assert verdict_of(world.cycle(NOON_NS + 2 * MINUTE_NS, {"BBB": 0.9}), "BBB") is Verdict.ACCEPTED
 
 
 def test_no_entries_before_the_close_and_flat_after():

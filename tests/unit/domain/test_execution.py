@@ -16,6 +16,7 @@ from walstreet.domain.observations import (
     TimeObserved,
 )
 from walstreet.domain.plan import child_id
+from walstreet.testing.events_recon import ledger_correction
 from walstreet.testing.execution_world import (
     DOLLAR,
     NOW_NS,
@@ -229,10 +230,12 @@ def test_a_working_or_unknown_order_blocks_its_symbol() -> None:
 
 
 def test_an_adopted_symbol_trades_again() -> None:
-    """The operator's adoption lifts the block that a foreign execution caused."""
+    """The operator's adoption lifts the block that a foreign execution caused, once the books have it."""
     world = ready_world()
     world.see(execution("by hand", perm_id=3))
     world.give(_command("adopt", symbol="SPY"))
+    assert reasons(world.give(block(intent("before"), name="before"))) == ["external_order"]
+    world.give(ledger_correction("SPY", NOW_NS))
     submit(world)
 
 

@@ -164,7 +164,11 @@ def test_orders_of_others_are_external(reference, named):
     (found,) = compare_orders(
         {}, snapshot(open_orders=(broker_order(reference=reference),)), in_flight_ns=0, absence_wait_ns=0
     )
-    assert (found.kind, found.reference, found.brokers) == (BreakKind.EXTERNAL_ORDER, named, "buy 100 Submitted")
+    assert (found.kind, found.reference, found.brokers) == (
+        BreakKind.EXTERNAL_ORDER,
+        named,
+        "buy 100 Submitted (other_client)",
+    )
 
 
 def test_executions_agree_by_id_price_quantity_and_side():

@@ -354,10 +354,10 @@ def test_a_foreign_order_warns_and_leaves_the_rest_running():
 def test_auto_sync_takes_over_the_brokers_position_once():
     """The recorded break corrects the reconciler's books, also in a replay of the log."""
     play = opened(quantity=Policy.AUTO_SYNC)
-    found, report = answer(play, -30, positions=held(7))
+    found, _, report = answer(play, -30, positions=held(7))
     assert (found.policy, report.status) == ("auto_sync", "clean")
     for life in (play, play.restarted()):
-        assert life.state.synced_micro == {"AAA": 7 * SHARE}
+        assert life.state.ledger.position_micro("AAA") == 7 * SHARE
     asked_again(play, 60)
     (report,) = answer(play, 61, positions=held(7))
     assert report.breaks == 0
@@ -367,7 +367,7 @@ def test_auto_sync_of_cash():
     """The broker's cash becomes ours."""
     play = opened(cash=Policy.AUTO_SYNC)
     answer(play, -30, cash_nano=CASH + 5_000_000_001)
-    assert play.state.synced_cash_nano == 5_000_000_001
+    assert play.state.ledger.cash_nano == CASH + 5_000_000_001
 
 
 def test_the_quantity_of_an_order_is_never_taken_over():
@@ -412,10 +412,3 @@ def test_parameters_out_of_range_are_refused_by_name(bad):
     """The error names field and value."""
     with pytest.raises(ValueError, match=f"reconciler.{next(iter(bad))}={next(iter(bad.values()))}"):
         ReconcilerParameters(**bad)
-
-
-@pytest.mark.parametrize("name", ["missing_local", "missing_broker", "price", "external_order"])
-def test_auto_sync_is_refused_where_it_means_nothing(name):
-    """Only quantities and cash can be taken over."""
-    with pytest.raises(ValueError, match=f"reconciler.{name}='auto_sync'"):
-        ReconcilerParameters(**{name: Policy.AUTO_SYNC})

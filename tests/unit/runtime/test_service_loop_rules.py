@@ -145,6 +145,21 @@ async def test_a_poisoned_input_is_kept_and_the_service_goes_on() -> None:
     assert [request.cause for request in world.exceptions()] == causes
 
 
+async def test_gaps_that_the_inbox_filled_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metric grows by what the inbox has found since the last time, and by nothing else."""
+    world = World()
+    await world.start()
+    await world.tick(1)
+    await world.until_idle()
+    counted = world.metrics.gaps.labels("reconciler")
+    assert counted._value.get() == 0
+    monkeypatch.setattr(type(world.log.inbox), "gaps", 3)
+    for number in (2, 3):
+        await world.tick(number)
+        await world.until_idle()
+    assert counted._value.get() == 3
+
+
 async def test_restarts_do_not_loop_on_a_poisoned_input() -> None:
     """A poisoned input at the very end of the TAPE is kept and reported once, however often the service restarts."""
     world = World()

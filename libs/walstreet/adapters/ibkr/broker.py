@@ -32,6 +32,8 @@ ALL_HISTORY = "ADJUSTED_LAST"
 """This kind of history is refused with an end; it is asked for whole, ending now."""
 BID_ASK = "BID_ASK"
 """This kind of history counts twice."""
+SHORTABLE = "236"
+"""Generic tick that brings tick types 46 and 89."""
 MARKET_DATA_TYPES: dict[str, int] = {"live": 1, "delayed": 3}
 SYMBOLS_MAX = 1_000
 
@@ -239,12 +241,13 @@ class IbkrBroker:
             await self._governor.message()
             client.cancelRealTimeBars(request_id)
             del wired.bar_symbols[request_id]
+        generic_ticks = SHORTABLE if self._options.borrow else ""
         for symbol in symbols:
             await self._governor.message()
             client, wired = self._session()
             request_id = wired.requests.next_id()
             wired.ticks.open(request_id, symbol)
-            client.reqMktData(request_id, self._contract(symbol), "", False, False, [])
+            client.reqMktData(request_id, self._contract(symbol), generic_ticks, False, False, [])
         if self._options.broker_bars:
             for symbol in symbols:
                 # Bars in real time count as historical requests of no length: they are never *open*.

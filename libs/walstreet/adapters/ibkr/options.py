@@ -39,6 +39,8 @@ class ConnectOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Whether this gateway takes fractions of a share; the TWS API refuses them with code 10243."""
     broker_bars: bool = True
     """Whether ``stream`` also subscribes the broker's five-second bars."""
+    borrow: bool = False
+    """Whether ``stream`` also asks what can be borrowed."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""

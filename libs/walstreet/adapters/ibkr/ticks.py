@@ -12,7 +12,9 @@ sequence depend on how the kernel cut the stream.
 from __future__ import annotations
 
 from walstreet.adapters.ibkr.numbers import micro, nano
+from walstreet.domain.borrow import sound_level
 from walstreet.domain.observations import (
+    BorrowObserved,
     FeedObserved,
     HaltObserved,
     QuoteObserved,
@@ -33,7 +35,20 @@ _TRADING = ("0", "0.0")
 class Line:
     """One market-data subscription with its merged values."""
 
-    __slots__ = ("ask", "ask_size", "bid", "bid_size", "data_type", "echo", "halted", "last", "symbol", "volume")
+    __slots__ = (
+        "ask",
+        "ask_size",
+        "bid",
+        "bid_size",
+        "borrow_level",
+        "data_type",
+        "echo",
+        "halted",
+        "last",
+        "shortable",
+        "symbol",
+        "volume",
+    )
 
     def __init__(self, symbol: str) -> None:
         """Begin without a value."""
@@ -47,6 +62,8 @@ class Line:
         """Size of a last-price message whose own size message is still to come."""
         self.volume = -1
         self.halted: bool | None = None
+        self.borrow_level: float | None = None
+        self.shortable: int | None = None
         self.data_type = UNKNOWN
 
 
@@ -137,10 +154,15 @@ class TickBook:
                 return
             line.volume = volume
             self._observe(VolumeObserved(symbol=line.symbol, ts_ns=self._now_ns(), volume_micro=volume))
+        elif kind == "89":
+            self._borrow(line, line.borrow_level, micro(fields[4]))
 
     def on_generic(self, fields: list[str]) -> None:
         """Take a tickGeneric: ``45, version, id, type, value``; type 49 is the halt flag, -1 means not known."""
         line = self._lines.get(fields[2])
+        if line is not None and fields[3] == "46":
+            self._borrow(line, sound_level(fields[4]), line.shortable)
+            return
         if line is None or fields[3] != "49" or fields[4] not in {*_HALTED, *_TRADING}:
             return
         halted = fields[4] in _HALTED
@@ -168,6 +190,12 @@ class TickBook:
                 ask_size_micro=line.ask_size,
             )
         )
+
+    def _borrow(self, line: Line, level: float | None, shortable: int | None) -> None:
+        if (level, shortable) == (line.borrow_level, line.shortable):
+            return
+        line.borrow_level, line.shortable = level, shortable
+        self._observe(BorrowObserved(symbol=line.symbol, ts_ns=self._now_ns(), level=level, shortable_micro=shortable))
 
     def _trade(self, line: Line, price: int, size: int, *, delayed: bool) -> None:
         if delayed:
