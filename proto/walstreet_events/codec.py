@@ -50,6 +50,8 @@ AnyEvent: TypeAlias = (
     | ops.ReconBreak
     | ops.ReconReport
     | ops.ModeRequest
+    | ops.FlattenState
+    | ops.GatewayProbed
     | ops.OperatorCommand
     | ops.ParameterChange
     | ops.ProducerEpoch

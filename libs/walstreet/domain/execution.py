@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from walstreet.domain.execution_emergency import (
+    SOURCE_MODE,
+    SOURCE_OPERATOR,
+    begin,
+    begin_observed,
+)
 from walstreet.domain.execution_facts import Batch
+from walstreet.domain.execution_flatten import acknowledge, cancel_once, cancelling, steps
 from walstreet.domain.execution_fold import fold
 from walstreet.domain.execution_intents import decide_block
 from walstreet.domain.execution_margin import answer_events, timeout_events
@@ -25,6 +32,7 @@ from walstreet.domain.observations import (
     Observation,
     OrderErrorObserved,
     OrderStatusObserved,
+    PanicObserved,
     QuoteObserved,
     SnapshotObserved,
     TimeObserved,
@@ -33,19 +41,16 @@ from walstreet.domain.parameter_changes import Versions
 from walstreet.domain.signing import require_keys
 from walstreet_events import (
     NANOS_PER_SECOND,
+    ROOT,
     AnyEvent,
     ClockTick,
-    EventId,
     IntentBlock,
     Mode,
     ModeState,
     OperatorCommand,
-    OrderCancelling,
     OrderState,
     ParameterChange,
     Service,
-    derive_id,
-    tag_of,
 )
 
 CANCEL_EXPIRED = "good_till_passed"
@@ -103,9 +108,14 @@ class ExecutionCore:
             case ClockTick():
                 return self._decide_timers(state, event)
             case ModeState() if event.mode is Mode.EMERGENCY:
-                return self._cancel_all(state, cause=event.id, ts_ns=event.ts_ns, reason=CANCEL_EMERGENCY)
+                return self._emergency(
+                    state, event, source=SOURCE_MODE, operator="", detail=event.reason, why=CANCEL_EMERGENCY
+                )
             case OperatorCommand() if event.command == PANIC:
-                return self._cancel_all(state, cause=event.id, ts_ns=event.ts_ns, reason=CANCEL_PANIC)
+                reason = event.arguments.get("reason", "")
+                return self._emergency(
+                    state, event, source=SOURCE_OPERATOR, operator=event.operator, detail=reason, why=CANCEL_PANIC
+                )
             case _:
                 return ()
 
@@ -137,6 +147,9 @@ class ExecutionCore:
                 return answer_events(state, observation, self._versions.of(state.changes))
             case TimeObserved():
                 state.observed_ns = max(state.observed_ns, observation.ts_ns)
+                return steps(state, state.now_ns(observation.ts_ns), self._versions.of(state.changes).flatten)
+            case PanicObserved():
+                return begin_observed(state, observation, ROOT)
             case _:
                 # Trades, volumes, bars, halts, farms and reference data are the gateway's to journal.
                 return ()
@@ -158,26 +171,30 @@ class ExecutionCore:
                     client_order_id, now_ns, f"no answer within {parameters.acknowledge_s_max} s of the placement"
                 )
             if now_ns >= order.good_till_ns + grace_ns and CANCEL_EXPIRED not in order.cancel_reasons:
-                outs.append(_cancelling(state, client_order_id, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED))
+                outs.append(cancelling(order, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED, number=0))
         return [*batch.events, *outs, *timeout_events(state, state.now_ns(now_ns), parameters)]
 
-    def _cancel_all(self, state: ExecutionState, *, cause: EventId, ts_ns: int, reason: str) -> list[AnyEvent]:
-        return [
-            _cancelling(state, client_order_id, cause=cause, ts_ns=ts_ns, reason=reason)
-            for client_order_id in state.open_orders
-        ]
-
-
-def _cancelling(
-    state: ExecutionState, client_order_id: str, *, cause: EventId, ts_ns: int, reason: str
-) -> OrderCancelling:
-    order = state.orders[client_order_id]
-    return OrderCancelling(
-        id=derive_id(f"{cause}:{client_order_id}:{reason}", tag_of(OrderCancelling), 0),
-        cause=cause,
-        ts_ns=ts_ns,
-        client_order_id=client_order_id,
-        symbol=order.symbol,
-        broker_order_id=order.broker_order_id,
-        reason=reason,
-    )
+    def _emergency(
+        self,
+        state: ExecutionState,
+        event: ModeState | OperatorCommand,
+        *,
+        source: str,
+        operator: str,
+        detail: str,
+        why: str,
+    ) -> list[AnyEvent]:
+        """Return the latch and a cancel of everything; what follows is driven by time and by the broker's answers."""
+        began = begin(
+            state,
+            cause=event.id,
+            natural=event.id,
+            ts_ns=event.ts_ns,
+            source=source,
+            operator=operator,
+            detail=detail,
+        )
+        if not began and isinstance(event, OperatorCommand):
+            began = acknowledge(state, cause=event.id, ts_ns=event.ts_ns, detail="already in force")
+        cancels = cancel_once(state, cause=event.id, ts_ns=event.ts_ns, reason=why, emergency=state.emergency)
+        return [*began, *cancels]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from walstreet.domain.execution_emergency import fold_emergency
 from walstreet.domain.execution_market import fold_bars, note_prior
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import (
     ADOPT,
     DAY_NS,
-    PANIC,
     REARM,
     RECENT_MAX,
     RECENT_S,
-    RESUME,
     STRATEGY,
     ExecutionState,
 )
@@ -60,6 +59,7 @@ _UNBELIEVED_CODES = tuple(reason.value for reason in UNBELIEVED)
 
 def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters) -> None:
     """Fold one journaled fact into ``state``; facts of other components change nothing."""
+    fold_emergency(state, event)
     match event:
         case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCancelling() | OrderRefused():
             _fold_order(state, event, parameters)
@@ -265,11 +265,7 @@ def _fold_phase(state: ExecutionState, event: SessionPhase, parameters: Executio
 
 
 def _fold_command(state: ExecutionState, event: OperatorCommand) -> None:
-    if event.command == PANIC:
-        state.panic = True
-    elif event.command == RESUME:
-        state.panic = False
-    elif event.command == ADOPT:
+    if event.command == ADOPT:
         state.external.pop(event.arguments.get("symbol", ""), None)
     elif event.command == REARM:
         symbol, side = event.arguments.get("symbol", ""), event.arguments.get("side", "")

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from walstreet.domain.flatten_parameters import FlattenParameters
 from walstreet.domain.guard_margin import MarginParameters
 from walstreet.domain.guard_market import MarketGuardParameters
 from walstreet.domain.guard_orders import RESTRICTED_MAX, OrderGuardParameters
@@ -43,6 +44,8 @@ class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     absences_needed: int = 2
     signing: SigningParameters = SigningParameters()
     """For how long a signed block of intents may be acted on."""
+    flatten: FlattenParameters = FlattenParameters()
+    """What an emergency does."""
     retention_days: int = 7
     """Ended orders are remembered this long for the deduplication of executions."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from walstreet.domain.execution_market import SymbolMarket
+from walstreet.domain.flatten import Emergency
 from walstreet.domain.guard_orders import RECENT_ORDERS_MAX, RecentOrder
 from walstreet.domain.mode_causes import LossMemory
 from walstreet.domain.observations import CommissionObserved, QuoteObserved
@@ -56,6 +57,10 @@ class ExecutionState:
     clock_ns: int = 0
     mode: Mode | None = None
     panic: bool = False
+    """Latched: a panic, or an emergency of any source."""
+    emergency: Emergency | None = None
+    emergencies: int = 0
+    """How many have begun."""
     phase: PhaseName | None = None
     open_ns: int = 0
     close_ns: int = 0

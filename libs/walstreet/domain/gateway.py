@@ -31,6 +31,7 @@ from walstreet.domain.observations import (
     Observation,
     OrderErrorObserved,
     OrderStatusObserved,
+    PanicObserved,
     QuoteObserved,
     SnapshotObserved,
     TimeObserved,
@@ -146,6 +147,7 @@ class GatewayCore:
                 | AccountObserved()
                 | SnapshotObserved()
                 | MarginObserved()
+                | PanicObserved()
                 | DecisionTimed()
             ):
                 pass  # Orders and account belong to execution, decisions to the arbiter.

@@ -54,6 +54,8 @@ class OrderTicket(msgspec.Struct, frozen=True, kw_only=True):
     """None for a market order."""
     good_till_ns: int
     """The broker ends the order then (GTD)."""
+    urgent: bool = False
+    """A closing order of an emergency, which may use the reserve that is kept for cancels."""
 
 
 class MarginPreview(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,6 +287,15 @@ class InstrumentsObserved(msgspec.Struct, frozen=True, kw_only=True):
     """Close of the session before that one."""
 
 
+class PanicObserved(msgspec.Struct, frozen=True, kw_only=True):
+    """A person asked for the emergency outside the log: the flag file is there, or a signal came."""
+
+    ts_ns: int
+    source: str
+    operator: str
+    detail: str
+
+
 class DecisionTimed(msgspec.Struct, frozen=True, kw_only=True):
     """How long a decision of our own took from its bar's end, by the clock that the bars follow."""
 
@@ -311,6 +322,7 @@ Observation: TypeAlias = (
     | MarginObserved
     | HistoryObserved
     | InstrumentsObserved
+    | PanicObserved
     | DecisionTimed
 )
 """Facts from outside the log; a core turns them into events, whose journaled form is the truth."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from walstreet.domain.execution_guards import inactive_guards
+from walstreet.domain.flatten import MARKET_LIMIT
 from walstreet.domain.observations import MarginObserved, Observation, OrderTicket, QuoteObserved, TimeObserved
 from walstreet.domain.signing import SignatureReason
 from walstreet.ports import Broker, Clock, Observer
@@ -18,7 +19,11 @@ from walstreet.runtime.settings import Settings
 from walstreet_events import (
     AnyEvent,
     AnyTick,
+    EventId,
+    FlattenPhase,
+    FlattenState,
     MarginAsked,
+    OperatorCommand,
     OrderCancelling,
     OrderRefused,
     OrderSubmitting,
@@ -26,6 +31,7 @@ from walstreet_events import (
     ReconRequest,
     Side,
 )
+from walstreet_services.execution.emergency import EmergencyDesk
 
 SEAL_REASONS = tuple(
     reason.value
@@ -59,6 +65,7 @@ class ExecutionShell:
         make_broker: Callable[[Observer, Clock], Broker],
         errors: tuple[type[Exception], ...],
         make_ticks: Callable[[Callable[[AnyTick], None]], Ticks],
+        make_desk: Callable[[Callable[[], Broker]], EmergencyDesk],
         wall: Clock,
     ) -> None:
         """Wire; ``attach`` gives the loop's ``observe``."""
@@ -85,6 +92,8 @@ class ExecutionShell:
             errors=errors,
         )
         self._ticks = make_ticks(self._on_tick)
+        self.desk = make_desk(lambda: self.link.broker)
+        self._poll_s = settings.emergency.poll_s
 
     def attach(self, observe: Callable[[Observation], None]) -> None:
         """Deliver observations to ``observe`` from now on."""
@@ -100,7 +109,9 @@ class ExecutionShell:
                 guards=self._inactive,
                 remedy="these are not asked, because no source of their data is configured; see docs/CONFIGURATION.md",
             )
-        await self._ticks.start()
+        self.desk.start()
+        if not self.desk.offline:
+            await self._ticks.start()
         await self.link.start()
 
     async def run(self) -> None:
@@ -111,6 +122,7 @@ class ExecutionShell:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.link.keep(), name="link")
             group.create_task(self.link.follow_time(self._wall), name="time")
+            group.create_task(self._watch_flag(), name="panic-flag")
 
     async def stop(self) -> None:
         """End queries under way, the subscription and the connection; orders stay with the broker."""
@@ -118,7 +130,8 @@ class ExecutionShell:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        await self._ticks.stop()
+        if not self.desk.offline:
+            await self._ticks.stop()
         await self.link.stop()
 
     # ----------------------------------------------------------------------------------------- effects
@@ -127,11 +140,17 @@ class ExecutionShell:
         """Carry out a durable event: place, cancel, or query."""
         match event:
             case OrderSubmitting():
-                await self._send(self.link.broker.place(_ticket(event)), event)
+                await self._send(self.link.broker.place(_ticket(event, urgent=self.desk.urgent(event.cause))), event)
             case OrderCancelling():
                 await self._send(self.link.broker.cancel(event.broker_order_id), event)
             case ReconRequest():
-                self._query(event)
+                self._query(event.id, event.ts_ns)
+            case FlattenState():
+                await self.desk.react(event)
+                if event.phase is FlattenPhase.PROVING:
+                    self._query(event.id, event.ts_ns)
+            case OperatorCommand():
+                await self.desk.react(event)
             case MarginAsked():
                 self._ask(event)
             case OrderRefused() if event.reason in SEAL_REASONS:
@@ -149,6 +168,7 @@ class ExecutionShell:
 
     async def barrier(self, now_ns: int) -> None:
         """Observe everything up to ``now_ns``; a second time in the same turn only when something was sent."""
+        self.desk.poll(now_ns, self._observe)
         if self._snapshots:
             await asyncio.gather(*self._snapshots)
         previews = [*self._previews]
@@ -163,8 +183,9 @@ class ExecutionShell:
             self._deliver(observation)
         self._observe(TimeObserved(ts_ns=now_ns))
 
-    async def recover(self, replayed: int) -> None:
-        """Return at once: the connection's own observations make outcomes unknown, and queries find them out."""
+    async def recover(self, replayed: int) -> None:  # noqa: ARG002 -- port
+        """Import what an emergency without log left behind; what is in flight, queries find out."""
+        await self.desk.recover()
 
     # ----------------------------------------------------------------------------------------- helpers
 
@@ -176,11 +197,16 @@ class ExecutionShell:
             # Whether the broker got it is unknown, and stays so until a query proves it: never sent again.
             self._log.error("order_message_not_confirmed", client_order_id=event.client_order_id, error=str(error))
 
-    def _query(self, request: ReconRequest) -> None:
+    async def _watch_flag(self) -> None:
+        while True:
+            self.desk.poll(self._clock.now_ns(), self._observe)
+            await asyncio.sleep(self._poll_s)
+
+    def _query(self, request: EventId, ts_ns: int) -> None:
         if len(self._snapshots) >= SNAPSHOTS_MAX:
-            self._log.error("snapshots_busy", request=request.id, bound=SNAPSHOTS_MAX)
+            self._log.error("snapshots_busy", request=request, bound=SNAPSHOTS_MAX)
             return
-        task = asyncio.create_task(self._snapshot(request), name=f"snapshot-{request.number}")
+        task = asyncio.create_task(self._snapshot(request, ts_ns), name=f"snapshot-{request}")
         self._snapshots.add(task)
         task.add_done_callback(self._snapshots.discard)
 
@@ -210,13 +236,14 @@ class ExecutionShell:
         ts_ns = max(self._clock.now_ns(), event.ts_ns)
         return MarginObserved(ts_ns=ts_ns, asked=event.id, preview=preview, detail=detail)
 
-    async def _snapshot(self, request: ReconRequest) -> None:
+    async def _snapshot(self, request: EventId, ts_ns: int) -> None:
         # The port answers failures as ``ok=False``: unknown, never flat.
-        self._deliver(await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns)))
+        self._deliver(await self.link.broker.snapshot(request, max(self._clock.now_ns(), ts_ns)))
 
     async def _connected(self, broker: Broker) -> None:
-        """Do nothing more: connecting synchronised account, positions, orders and executions."""
+        """Subscribe what an emergency needs; connecting synchronised account, positions, orders and executions."""
         self._log.info("order_link", next_order_id=broker.next_order_id)
+        await self.desk.watch_quotes()
 
     def _deliver(self, observation: Observation) -> None:
         self._observe(observation)
@@ -235,7 +262,7 @@ class ExecutionShell:
             )
 
 
-def _ticket(event: OrderSubmitting) -> OrderTicket:
+def _ticket(event: OrderSubmitting, *, urgent: bool) -> OrderTicket:
     return OrderTicket(
         broker_order_id=event.broker_order_id,
         client_order_id=event.client_order_id,
@@ -243,8 +270,9 @@ def _ticket(event: OrderSubmitting) -> OrderTicket:
         con_id=event.con_id,
         buy=event.side is Side.BUY,
         quantity_micro=event.quantity_micro,
-        limit_nano=event.limit_nano,
+        limit_nano=None if event.limit_nano == MARKET_LIMIT else event.limit_nano,
         good_till_ns=event.good_till_ns,
+        urgent=urgent,
     )
 
 

@@ -310,7 +310,7 @@ class IbkrBroker:
     async def _send_order(self, ticket: OrderTicket) -> None:
         _, wired = self._session()
         order = vendor_order(self._library, ticket, account=wired.account)
-        await self._governor.message()
+        await self._governor.message(Priority.URGENT if ticket.urgent else Priority.NORMAL)
         client, wired = self._session()
         wired.remember(
             OpenOrderFacts(
