@@ -148,7 +148,11 @@ class GatewayProbed(Event, frozen=True, tag="gateway_probed.v1"):
     """What the gateway said of itself when trading was to be armed; a part that failed is empty or false."""
 
     ok: bool
-    """Everything that live trading asks for holds."""
+    """The gateway is the one that live trading asks for."""
+    armed: bool
+    """It is, and enough people have turned their keys."""
+    keys: tuple[str, ...]
+    """People whose ``arm`` counts."""
     detail: str
     """The first thing that does not hold."""
     account: str
@@ -156,6 +160,8 @@ class GatewayProbed(Event, frozen=True, tag="gateway_probed.v1"):
     server_version: int
     what_if: bool
     """A question for margin was answered with finite numbers."""
+    broker_order_id: int
+    """Used by that question alone, 0 without one."""
 
 
 class OperatorCommand(Event, frozen=True, tag="operator_command.v1"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from walstreet.domain.arming import probed
 from walstreet.domain.execution_emergency import (
     SOURCE_MODE,
     SOURCE_OPERATOR,
@@ -33,6 +34,7 @@ from walstreet.domain.observations import (
     OrderErrorObserved,
     OrderStatusObserved,
     PanicObserved,
+    ProbeObserved,
     QuoteObserved,
     SnapshotObserved,
     TimeObserved,
@@ -142,18 +144,28 @@ class ExecutionCore:
                 batch.link(observation)
             case SnapshotObserved():
                 batch.snapshot(observation, self._versions.of(state.changes))
-            case MarginObserved():
-                state.observed_ns = max(state.observed_ns, observation.ts_ns)
-                return answer_events(state, observation, self._versions.of(state.changes))
-            case TimeObserved():
-                state.observed_ns = max(state.observed_ns, observation.ts_ns)
-                return steps(state, state.now_ns(observation.ts_ns), self._versions.of(state.changes).flatten)
-            case PanicObserved():
-                return begin_observed(state, observation, ROOT)
+            case MarginObserved() | TimeObserved() | ProbeObserved() | PanicObserved():
+                return self._observe_own(state, observation)
             case _:
                 # Trades, volumes, bars, halts, farms and reference data are the gateway's to journal.
                 return ()
         return batch.events
+
+    def _observe_own(
+        self, state: ExecutionState, observation: MarginObserved | TimeObserved | ProbeObserved | PanicObserved
+    ) -> Sequence[AnyEvent]:
+        """Return what follows from an answer, from time, and from what a person did outside the log."""
+        state.observed_ns = max(state.observed_ns, observation.ts_ns)
+        parameters = self._versions.of(state.changes)
+        match observation:
+            case MarginObserved():
+                return answer_events(state, observation, parameters)
+            case TimeObserved():
+                return steps(state, state.now_ns(observation.ts_ns), parameters.flatten)
+            case ProbeObserved():
+                return (probed(state.arming, observation, parameters.arming),)
+            case PanicObserved():
+                return begin_observed(state, observation, ROOT)
 
     # ------------------------------------------------------------------------------------------- timers
 

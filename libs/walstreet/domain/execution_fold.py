@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from walstreet.domain.arming import fold_arming
 from walstreet.domain.execution_emergency import fold_emergency
 from walstreet.domain.execution_market import fold_bars, note_prior
 from walstreet.domain.execution_parameters import ExecutionParameters
@@ -30,6 +31,7 @@ from walstreet_events import (
     ClockTick,
     ExternalOrder,
     FeedStatus,
+    GatewayProbed,
     InstrumentRef,
     MarginAsked,
     ModeState,
@@ -60,6 +62,9 @@ _UNBELIEVED_CODES = tuple(reason.value for reason in UNBELIEVED)
 def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters) -> None:
     """Fold one journaled fact into ``state``; facts of other components change nothing."""
     fold_emergency(state, event)
+    fold_arming(state.arming, event)
+    if isinstance(event, GatewayProbed):
+        state.next_order_id = max(state.next_order_id, event.broker_order_id + 1)
     match event:
         case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCancelling() | OrderRefused():
             _fold_order(state, event, parameters)

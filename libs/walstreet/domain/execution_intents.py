@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from walstreet.domain.arming import unarmed
 from walstreet.domain.execution_guards import Run, ask_guards, begin_run, check_short_sale, guarded_order
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_seal import refuse_block
@@ -159,6 +160,7 @@ class Desk:
             now_ns=self.run.now_ns,
             mode=state.effective_mode(self.mode),
             panic=state.panic,
+            unarmed=unarmed(state.arming, state.account.account if state.account else "", self.parameters.arming),
             link_up=state.link_seen and state.link is not None and state.link.connected,
             instrument_known=instrument is not None
             and instrument.con_id == intent.con_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from walstreet.domain.arming import ArmingMemory
 from walstreet.domain.execution_market import SymbolMarket
 from walstreet.domain.flatten import Emergency
 from walstreet.domain.guard_orders import RECENT_ORDERS_MAX, RecentOrder
@@ -59,6 +60,7 @@ class ExecutionState:
     panic: bool = False
     """Latched: a panic, or an emergency of any source."""
     emergency: Emergency | None = None
+    arming: ArmingMemory = field(default_factory=ArmingMemory)
     emergencies: int = 0
     """How many have begun."""
     phase: PhaseName | None = None

@@ -32,6 +32,7 @@ from walstreet.domain.observations import (
     OrderErrorObserved,
     OrderStatusObserved,
     PanicObserved,
+    ProbeObserved,
     QuoteObserved,
     SnapshotObserved,
     TimeObserved,
@@ -148,6 +149,7 @@ class GatewayCore:
                 | SnapshotObserved()
                 | MarginObserved()
                 | PanicObserved()
+                | ProbeObserved()
                 | DecisionTimed()
             ):
                 pass  # Orders and account belong to execution, decisions to the arbiter.

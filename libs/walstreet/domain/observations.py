@@ -296,6 +296,21 @@ class PanicObserved(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class ProbeObserved(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway said of itself; a part that failed is empty, 0 or false."""
+
+    ts_ns: int
+    asked: str
+    """Id of the command that asked."""
+    account: str
+    wanted_account: str
+    port: int
+    server_version: int
+    what_if: bool
+    broker_order_id: int
+    detail: str
+
+
 class DecisionTimed(msgspec.Struct, frozen=True, kw_only=True):
     """How long a decision of our own took from its bar's end, by the clock that the bars follow."""
 
@@ -323,6 +338,7 @@ Observation: TypeAlias = (
     | HistoryObserved
     | InstrumentsObserved
     | PanicObserved
+    | ProbeObserved
     | DecisionTimed
 )
 """Facts from outside the log; a core turns them into events, whose journaled form is the truth."""

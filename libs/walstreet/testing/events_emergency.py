@@ -29,10 +29,13 @@ def emergency_examples() -> list[FlattenState | GatewayProbed]:
             cause=ROOT,
             ts_ns=OPEN_NS,
             ok=False,
+            armed=False,
+            keys=("operator-1",),
             detail="account DU1234567 is a paper account",
             account="DU1234567",
             port=4001,
             server_version=176,
             what_if=True,
+            broker_order_id=7,
         ),
     ]

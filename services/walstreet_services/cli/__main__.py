@@ -25,6 +25,8 @@ COMMANDS = {
         "end an emergency, with a name and a reason; trading re-enters at OBSERVE",
     ),
     "mode": ("emergency_command", "add_mode", "show the operating mode and any emergency, or ask for another mode"),
+    "arm": ("emergency_command", "add_arm", "turn one of the two keys of live trading; the gateway is probed"),
+    "disarm": ("emergency_command", "add_disarm", "take the keys of live trading out again"),
     "rearm": ("emergency_command", "add_rearm", "let a throttled symbol and side, or the account, trade again"),
     "why": ("why_command", "add_arguments", "explain one decision: every number and every gate"),
     "checklist": ("checklist_command", "add_arguments", "how often each gate let through, and what the checklist says"),

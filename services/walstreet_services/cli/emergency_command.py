@@ -1,4 +1,4 @@
-"""Owns `walstreet panic`, `resume`, `mode` and `rearm`: how a person stops trading, looks, and lets it go on."""
+"""Owns `walstreet panic`, `resume`, `mode`, `rearm`, `arm` and `disarm`: how a person stops, looks, and lets go on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import msgspec
 
 from walstreet.adapters.nats import Connection, LogError
 from walstreet.adapters.spool import SpoolFile
-from walstreet.runtime.errors import EXIT_FALLBACK, EXIT_OK, EXIT_TIMEOUT, UsageError
-from walstreet_events import AnyEvent, FlattenPhase, FlattenState, Mode, ModeState
+from walstreet.runtime.errors import EXIT_BROKEN, EXIT_FALLBACK, EXIT_OK, EXIT_TIMEOUT, UsageError
+from walstreet_events import AnyEvent, FlattenPhase, FlattenState, GatewayProbed, Mode, ModeState
 from walstreet_services.cli.operator_desk import (
     Session,
     connected,
@@ -74,6 +74,21 @@ def add_rearm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symbol", default="", help="with --side; neither for the whole account")
     parser.add_argument("--side", default="", choices=("buy", "sell"))
     parser.set_defaults(run=lambda options: asyncio.run(_rearm(options)))
+
+
+def add_arm(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `walstreet arm`."""
+    _common(parser)
+    _person(parser, reason=None)
+    parser.add_argument("--wait", type=float, default=30.0, help="seconds to wait for the probe of the gateway")
+    parser.set_defaults(run=lambda options: asyncio.run(_arm(options)))
+
+
+def add_disarm(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of `walstreet disarm`."""
+    _common(parser)
+    _person(parser, reason=None)
+    parser.set_defaults(run=lambda options: asyncio.run(_disarm(options)))
 
 
 # ------------------------------------------------------------------------------------------------------- panic
@@ -247,6 +262,30 @@ async def _rearm(options: argparse.Namespace) -> int:
         arguments |= {"symbol": options.symbol, "side": options.side}
     async with connected(session, _running(session)) as connection:
         return await _command(options, connection, "rearm", arguments, None)
+
+
+async def _disarm(options: argparse.Namespace) -> int:
+    require_person(options.operator, options.reason, "disarm")
+    session = _session(options)
+    async with connected(session, _running(session)) as connection:
+        return await _command(options, connection, "disarm", {"reason": options.reason}, None)
+
+
+async def _arm(options: argparse.Namespace) -> int:
+    require_person(options.operator, options.reason, "arm")
+    session = _session(options)
+    async with connected(session, _running(session)) as connection, following(connection) as inbox:
+        seq, event = await write(connection, "arm", {"reason": options.reason}, options.operator.strip())
+        told = await first(inbox, lambda item: isinstance(item, GatewayProbed) and item.cause == event.id, options.wait)
+    if options.json:
+        print(json.dumps({"command": "arm", "seq": seq, "probe": msgspec.to_builtins(told) if told else None}))
+    elif isinstance(told, GatewayProbed):
+        print(f"{'armed' if told.armed else 'not armed'}: keys of {', '.join(told.keys) or 'nobody'}; {told.detail}")
+    else:
+        print(f"no probe in {options.wait:g} s: paper trading needs no arming, or execution does not run")
+    if told is None:
+        return EXIT_TIMEOUT
+    return EXIT_OK if isinstance(told, GatewayProbed) and told.ok else EXIT_BROKEN
 
 
 async def _command(

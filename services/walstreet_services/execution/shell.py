@@ -8,6 +8,7 @@ from typing import Protocol
 
 import structlog
 
+from walstreet.domain.arming import ARM
 from walstreet.domain.execution_guards import inactive_guards
 from walstreet.domain.flatten import MARKET_LIMIT
 from walstreet.domain.observations import MarginObserved, Observation, OrderTicket, QuoteObserved, TimeObserved
@@ -32,6 +33,7 @@ from walstreet_events import (
     Side,
 )
 from walstreet_services.execution.emergency import EmergencyDesk
+from walstreet_services.execution.probe import probe_gateway
 
 SEAL_REASONS = tuple(
     reason.value
@@ -69,6 +71,8 @@ class ExecutionShell:
         wall: Clock,
     ) -> None:
         """Wire; ``attach`` gives the loop's ``observe``."""
+        self._settings = settings
+        self._probes: set[asyncio.Task[None]] = set()
         self._lockstep = settings.runtime.clock == "turns"
         self._clock = ToldClock(settings.session.open_ns - settings.gateway.pre_open_s * 1_000_000_000)
         self._errors = errors
@@ -126,7 +130,7 @@ class ExecutionShell:
 
     async def stop(self) -> None:
         """End queries under way, the subscription and the connection; orders stay with the broker."""
-        under_way = (*self._snapshots, *self._previews)
+        under_way = (*self._snapshots, *self._previews, *self._probes)
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
@@ -149,6 +153,9 @@ class ExecutionShell:
                 await self.desk.react(event)
                 if event.phase is FlattenPhase.PROVING:
                     self._query(event.id, event.ts_ns)
+            case OperatorCommand() if event.command == ARM and self._settings.execution.arming.trading == "live":
+                self._probes.add(task := asyncio.create_task(self._probe(event), name=f"probe-{event.id}"))
+                task.add_done_callback(self._probes.discard)
             case OperatorCommand():
                 await self.desk.react(event)
             case MarginAsked():
@@ -235,6 +242,19 @@ class ExecutionShell:
         # The clock of this process may be behind the time that the question carries.
         ts_ns = max(self._clock.now_ns(), event.ts_ns)
         return MarginObserved(ts_ns=ts_ns, asked=event.id, preview=preview, detail=detail)
+
+    async def _probe(self, event: OperatorCommand) -> None:
+        # The clock of this process may be behind the time that the command carries.
+        ts_ns = max(self._clock.now_ns(), event.ts_ns)
+        fact = await probe_gateway(
+            self.link.broker,
+            self._settings,
+            asked=event.id,
+            ts_ns=ts_ns,
+            timeout_s=self._margin_timeout_s,
+            errors=self._unanswered,
+        )
+        self._deliver(fact)
 
     async def _snapshot(self, request: EventId, ts_ns: int) -> None:
         # The port answers failures as ``ok=False``: unknown, never flat.
