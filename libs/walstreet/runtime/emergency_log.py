@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import structlog
@@ -33,8 +34,30 @@ class LogReturnedError(RuntimeError):
     """Nobody's fault: the log answers again, so this life ends and the next one imports the spool."""
 
 
+class Spooled(Protocol):
+    """What a spool holds."""
+
+    @property
+    def events(self) -> tuple[AnyEvent, ...]:
+        """Return the events, in order."""
+
+    @property
+    def torn_bytes(self) -> int:
+        """Return how much behind them cannot be read."""
+
+
 class Spool(Protocol):
     """Where events go while the log is away."""
+
+    @property
+    def path(self) -> Path:
+        """Return the file."""
+
+    def read(self) -> Spooled:
+        """Return what it holds."""
+
+    def finish(self) -> Path | None:
+        """Put it aside once everything in it stands on the TAPE, and return where."""
 
     def pending(self) -> bool:
         """Return whether events wait for their import."""

@@ -8,18 +8,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import nats.js.errors
-
 from walstreet.adapters.clock import WallClock
 from walstreet.adapters.nats import Connection, ConnectOptions, FencedError, TapeInbox, TapeJournal, running_url
 from walstreet.adapters.nats.journal import ChainHead
-from walstreet.adapters.nats.reader import RawMessage
+from walstreet.adapters.nats.newest import newest
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
 from walstreet.runtime.errors import UsageError
 from walstreet_events import ROOT, AnyEvent, EventDecodeError, OperatorCommand, decode, derive_id, tag_of
 from walstreet_events import headers as names
-from walstreet_events.subjects import Service, Stream
+from walstreet_events.subjects import Service
 
 OWN_SUBJECTS = (f"epoch.{Service.OPERATOR.value}", "ctl.command", "ctl.param")
 CLOCK_SUBJECTS = ("clock.minute", "clock.phase")
@@ -58,16 +56,6 @@ async def connected(session: Session, url: str) -> AsyncIterator[Connection]:
         yield connection
     finally:
         await connection.close()
-
-
-async def newest(connection: Connection, subject: str) -> RawMessage | None:
-    """Return the newest message under ``subject``, None without one."""
-    try:
-        found = await connection.client.jetstream().get_msg(Stream.TAPE.value, subject=subject, direct=True)
-    except nats.js.errors.NotFoundError:
-        return None
-    assert found.seq is not None
-    return RawMessage(found.seq, subject, dict(found.headers or {}), found.data or b"")
 
 
 async def newest_event(connection: Connection, subject: str) -> AnyEvent | None:

@@ -9,14 +9,13 @@ from typing import Any
 
 import structlog
 
-from walstreet.adapters.spool import SpoolFile
 from walstreet.domain.execution_emergency import SOURCE_FLAG, SOURCE_SIGNAL
 from walstreet.domain.execution_state import ExecutionState
 from walstreet.domain.mode import lifts
 from walstreet.domain.observations import Observation, PanicObserved
 from walstreet.ports import Broker
 from walstreet.runtime.alarm import Alarm
-from walstreet.runtime.emergency_log import EmergencyLog, import_spool
+from walstreet.runtime.emergency_log import EmergencyLog, Spool, import_spool
 from walstreet.runtime.loop import ServiceLoop
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet_events import AnyEvent, FlattenPhase, FlattenState, OperatorCommand
@@ -31,7 +30,7 @@ class EmergencyDesk:
         self,
         *,
         alarm: Alarm,
-        spool: SpoolFile,
+        spool: Spool,
         log: EmergencyLog,
         broker: Callable[[], Broker],
         errors: tuple[type[Exception], ...],
