@@ -85,12 +85,13 @@ def acknowledge(state: ExecutionState, *, cause: EventId, ts_ns: int, detail: st
 def cancel_once(
     state: ExecutionState, *, cause: EventId, ts_ns: int, reason: str, emergency: Emergency | None
 ) -> list[OrderCancelling]:
-    """Return a cancel of every open order that has none in this emergency."""
+    """Return a cancel of every open order that has none in this emergency; its own closing orders go on."""
     sent = emergency.cancels if emergency is not None else {}
+    closing = emergency.parents if emergency is not None else {}
     return [
         cancelling(state.orders[name], cause=cause, ts_ns=ts_ns, reason=reason, number=0)
         for name in state.open_orders
-        if name not in sent
+        if name not in sent and state.orders[name].intent not in closing
     ]
 
 

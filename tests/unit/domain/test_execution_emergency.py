@@ -217,18 +217,23 @@ def test_a_second_panic_is_acknowledged() -> None:
     assert outs[0].cause == command("panic", ts_ns=NOW_NS + S).id
 
 
+def test_the_mode_that_follows_a_panic_leaves_the_closing_orders_alone() -> None:
+    """The arbiter's EMERGENCY, and a second panic, come while a close is at work; both would only delay it."""
+    world, broker = holding()
+    broker.take(world.give(command("panic")))
+    for _ in range(3):
+        broker.step()
+        broker.answer()
+    assert len(broker.places) == 1
+    assert broker.take(world.give(_emergency_mode())) == []
+    broker.take(world.give(command("panic", ts_ns=NOW_NS + S)))
+    assert broker.cancels == []
+
+
 def test_the_mode_begins_one_too() -> None:
     """EMERGENCY of the mode controller cancels and flattens, and refuses under its own reason."""
     world, broker = holding()
-    state = ModeState(
-        id=derive_id("m", "mode", 0),
-        cause=ROOT,
-        ts_ns=NOW_NS,
-        mode=Mode.EMERGENCY,
-        previous=Mode.LIVE,
-        reason="daily_loss",
-    )
-    broker.take(world.give(state))
+    broker.take(world.give(_emergency_mode()))
     assert reasons(world.give(block(intent()))) == ["mode_emergency"]
     for _ in range(3):
         broker.step()
@@ -323,6 +328,17 @@ def test_the_same_facts_give_the_same_bytes() -> None:
     assert logs[0] == logs[1]
     assert PhaseName.OPEN is world.state.phase
     assert any(isinstance(event, OrderSubmitting) for event in world.log)
+
+
+def _emergency_mode() -> ModeState:
+    return ModeState(
+        id=derive_id("m", "mode", 0),
+        cause=ROOT,
+        ts_ns=NOW_NS,
+        mode=Mode.EMERGENCY,
+        previous=Mode.LIVE,
+        reason="daily_loss",
+    )
 
 
 def _halt(*, halted: bool) -> SymbolStatus:
