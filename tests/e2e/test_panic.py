@@ -22,7 +22,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.spec("001.r
 COMMON = ("--symbols", "SYN01,SYN02,SYN03,SYN04", "--set", "session.warmup_days=1", "--seed", "7")
 LOCKSTEP = ("--minutes", "40", *COMMON)
 SPEED = 6
-FREE = ("--minutes", "60", "--speed", str(SPEED), *COMMON)
+FREE = (
+    *("--minutes", "60", "--speed", str(SPEED), *COMMON),
+    *("--set", "execution.margin.enabled=false", "--set", "arbiter.mode_causes.latency_ms_max=60000"),
+)
 """Free-running, because without the log or the arbiter no turns are granted."""
 DEADLINE_S = 60.0
 BOUND_S = 300.0
