@@ -128,6 +128,12 @@ class Broker(Protocol):
     async def preview(self, ticket: OrderTicket, *, timeout_s: float) -> MarginPreview:
         """Ask what margin the order would need; nothing is placed."""
 
+    async def server_version(self) -> int:
+        """Return the version of the protocol that the gateway speaks, 0 when not connected."""
+
+    async def account(self) -> str:
+        """Return the account that orders of this connection go to, empty when not connected."""
+
     async def snapshot(self, request: str, ts_ns: int) -> SnapshotObserved:
         """Query open orders, completed orders, executions, positions and account."""
 

@@ -56,6 +56,8 @@ AnyEvent: TypeAlias = (
     | ops.ReconReport
     | ops.LedgerCorrection
     | ops.ModeRequest
+    | ops.FlattenState
+    | ops.GatewayProbed
     | ops.OperatorCommand
     | ops.ParameterChange
     | ops.ProducerEpoch

@@ -8,7 +8,7 @@ import msgspec
 
 from walstreet_events.account import Position
 from walstreet_events.decision import Mode
-from walstreet_events.envelope import Event
+from walstreet_events.envelope import Event, EventId
 
 
 class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,8 +134,64 @@ class ModeRequest(Event, frozen=True, tag="mode_request.v1"):
     books do not withdraw what a broken chain asked for."""
 
 
+class FlattenPhase(StrEnum):
+    """What a ``FlattenState`` says."""
+
+    BEGAN = "began"
+    """Latched: nothing new is sent, everything is cancelled, every position is closed."""
+    PROVING = "proving"
+    """The broker is asked for its truth; positions are closed only on what it answers."""
+    WAITING = "waiting"
+    """Some positions cannot be closed now, and why."""
+    OVERDUE = "overdue"
+    """Not flat in the time allowed."""
+    FLAT = "flat"
+    """By the broker's word no position and no order is left."""
+
+
+class FlattenState(Event, frozen=True, tag="flatten_state.v1"):
+    """A step of an emergency, by execution, which needs neither the arbiter nor the log for it."""
+
+    emergency: EventId
+    """Id of the event that began it."""
+    phase: FlattenPhase
+    number: int
+    """Of this event within the emergency."""
+    source: str
+    """``operator``, ``panic_flag``, ``signal`` or ``mode``."""
+    operator: str
+    detail: str
+    elapsed_ms: int
+    """Session time since it began."""
+    open_orders: int
+    positions: tuple[Position, ...]
+    """What is left, by the newest reading."""
+    deferred: dict[str, str]
+    """Symbol to the reason why it cannot be closed now."""
+
+
+class GatewayProbed(Event, frozen=True, tag="gateway_probed.v1"):
+    """What the gateway said of itself when trading was to be armed; a part that failed is empty or false."""
+
+    ok: bool
+    """The gateway is the one that live trading asks for."""
+    armed: bool
+    """It is, and enough people have turned their keys."""
+    keys: tuple[str, ...]
+    """People whose ``arm`` counts."""
+    detail: str
+    """The first thing that does not hold."""
+    account: str
+    port: int
+    server_version: int
+    what_if: bool
+    """A question for margin was answered with finite numbers."""
+    broker_order_id: int
+    """Used by that question alone, 0 without one."""
+
+
 class OperatorCommand(Event, frozen=True, tag="operator_command.v1"):
-    """A command of the operator: ``arm``, ``disarm``, ``panic``, ``resume``, ``mode``, ``reconcile``, ``adopt``."""
+    """A person's command: ``panic``, ``resume``, ``mode``, ``arm``, ``disarm``, ``rearm``, ``adopt``, ``reconcile``."""
 
     command: str
     arguments: dict[str, str]

@@ -138,6 +138,8 @@ SUBJECT_TABLE: tuple[SubjectRow, ...] = (
     _row(ops.LedgerCorrection, "recon.correction", Service.RECONCILER),
     _row(ops.ChainCheckpoint, "chain.checkpoint", Service.RECONCILER),
     _row(ops.ModeRequest, "mode.request.{service}", None),
+    _row(ops.FlattenState, "order.flatten", Service.EXECUTION),
+    _row(ops.GatewayProbed, "order.probe", Service.EXECUTION),
     _row(ops.OperatorCommand, "ctl.command", Service.OPERATOR),
     _row(ops.ParameterChange, "ctl.param", Service.OPERATOR),
     _row(ops.ProducerEpoch, "epoch.{service}", None),

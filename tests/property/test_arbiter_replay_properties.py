@@ -102,7 +102,9 @@ def fact(world: ArbiterWorld, kind: str, draw: np.random.Generator, ts_ns: int):
         mode = list(Mode)[int(draw.integers(3))]
         return ModeRequest(id=identity, cause=ROOT, ts_ns=ts_ns, service="execution", mode=mode, reason="random")
     name = "resume" if good else "panic"
-    return OperatorCommand(id=identity, cause=ROOT, ts_ns=ts_ns, command=name, arguments={}, operator="me")
+    return OperatorCommand(
+        id=identity, cause=ROOT, ts_ns=ts_ns, command=name, arguments={"reason": "seen"}, operator="me"
+    )
 
 
 @EXAMPLES

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from walstreet.domain.arming import probed
 from walstreet.domain.execution_cancel import CANCEL_EMERGENCY, CANCEL_EXPIRED, CANCEL_PANIC, cancelling
+from walstreet.domain.execution_emergency import SOURCE_MODE, SOURCE_OPERATOR, begin, begin_observed
 from walstreet.domain.execution_facts import Batch
+from walstreet.domain.execution_flatten import acknowledge, cancel_once, steps
 from walstreet.domain.execution_fold import fold
 from walstreet.domain.execution_intents import decide_block
 from walstreet.domain.execution_margin import answer_events, timeout_events
@@ -29,6 +32,8 @@ from walstreet.domain.observations import (
     Observation,
     OrderErrorObserved,
     OrderStatusObserved,
+    PanicObserved,
+    ProbeObserved,
     QuoteObserved,
     SnapshotObserved,
     TimeObserved,
@@ -37,9 +42,9 @@ from walstreet.domain.parameter_changes import Versions
 from walstreet.domain.signing import require_keys
 from walstreet_events import (
     NANOS_PER_SECOND,
+    ROOT,
     AnyEvent,
     ClockTick,
-    EventId,
     IntentBlock,
     Mode,
     ModeState,
@@ -102,9 +107,14 @@ class ExecutionCore:
             case ClockTick():
                 return self._decide_timers(state, event)
             case ModeState() if event.mode is Mode.EMERGENCY:
-                return self._cancel_all(state, cause=event.id, ts_ns=event.ts_ns, reason=CANCEL_EMERGENCY)
+                return self._emergency(
+                    state, event, source=SOURCE_MODE, operator="", detail=event.reason, why=CANCEL_EMERGENCY
+                )
             case OperatorCommand() if event.command == PANIC:
-                return self._cancel_all(state, cause=event.id, ts_ns=event.ts_ns, reason=CANCEL_PANIC)
+                reason = event.arguments.get("reason", "")
+                return self._emergency(
+                    state, event, source=SOURCE_OPERATOR, operator=event.operator, detail=reason, why=CANCEL_PANIC
+                )
             case _:
                 return ()
 
@@ -132,22 +142,36 @@ class ExecutionCore:
                 batch.link(observation)
             case SnapshotObserved():
                 batch.snapshot(observation, self._versions.of(state.changes))
-            case MarginObserved():
-                state.observed_ns = max(state.observed_ns, observation.ts_ns)
-                return answer_events(state, observation, self._versions.of(state.changes))
-            case TimeObserved():
-                state.observed_ns = max(state.observed_ns, observation.ts_ns)
-                return self._decide_look(state, state.now_ns(observation.ts_ns))
+            case MarginObserved() | TimeObserved() | ProbeObserved() | PanicObserved():
+                return self._observe_own(state, observation)
             case _:
                 # Trades, volumes, bars, halts, farms and reference data are the gateway's to journal.
                 return ()
         return batch.events
 
+    def _observe_own(
+        self, state: ExecutionState, observation: MarginObserved | TimeObserved | ProbeObserved | PanicObserved
+    ) -> Sequence[AnyEvent]:
+        """Return what follows from an answer, from time, and from what a person did outside the log."""
+        state.observed_ns = max(state.observed_ns, observation.ts_ns)
+        parameters = self._versions.of(state.changes)
+        match observation:
+            case MarginObserved():
+                return answer_events(state, observation, parameters)
+            case TimeObserved():
+                return self._decide_look(state, state.now_ns(observation.ts_ns))
+            case ProbeObserved():
+                return (probed(state.arming, observation, parameters.arming),)
+            case PanicObserved():
+                return begin_observed(state, observation, ROOT)
+
     # ------------------------------------------------------------------------------------------- timers
 
     def _decide_look(self, state: ExecutionState, now_ns: int) -> list[AnyEvent]:
-        """Return what is due within a minute: changes of working orders, and the rest of parents."""
+        """Return what is due within a minute: what an emergency asks, or changes of orders and the rest of parents."""
         parameters = self._versions.of(state.changes)
+        if state.panic or state.emergency is not None:
+            return steps(state, now_ns, parameters.flatten)
         return [*modify_events(state, now_ns, parameters), *reslice_events(state, now_ns, parameters)]
 
     def _decide_timers(self, state: ExecutionState, tick: ClockTick) -> list[AnyEvent]:
@@ -166,12 +190,31 @@ class ExecutionCore:
             if order.asked_nano and order.state in CHANGEABLE and now_ns >= order.asked_ns + silence_ns:
                 batch.doubt(client_order_id, now_ns, f"no answer within {parameters.acknowledge_s_max} s of a change")
             if now_ns >= order.good_till_ns + grace_ns and CANCEL_EXPIRED not in order.cancel_reasons:
-                outs.append(cancelling(state, client_order_id, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED))
+                outs.append(cancelling(order, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED))
         answers = timeout_events(state, state.now_ns(now_ns), parameters)
         return [*batch.events, *outs, *answers, *mark_events(state.marks, tick, parameters.marks)]
 
-    def _cancel_all(self, state: ExecutionState, *, cause: EventId, ts_ns: int, reason: str) -> list[AnyEvent]:
-        return [
-            cancelling(state, client_order_id, cause=cause, ts_ns=ts_ns, reason=reason)
-            for client_order_id in state.open_orders
-        ]
+    def _emergency(
+        self,
+        state: ExecutionState,
+        event: ModeState | OperatorCommand,
+        *,
+        source: str,
+        operator: str,
+        detail: str,
+        why: str,
+    ) -> list[AnyEvent]:
+        """Return the latch and a cancel of everything; what follows is driven by time and by the broker's answers."""
+        began = begin(
+            state,
+            cause=event.id,
+            natural=event.id,
+            ts_ns=event.ts_ns,
+            source=source,
+            operator=operator,
+            detail=detail,
+        )
+        if not began and isinstance(event, OperatorCommand):
+            began = acknowledge(state, cause=event.id, ts_ns=event.ts_ns, detail="already in force")
+        cancels = cancel_once(state, cause=event.id, ts_ns=event.ts_ns, reason=why, emergency=state.emergency)
+        return [*began, *cancels]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from walstreet.domain.arming import fold_arming
 from walstreet.domain.borrow import fold_borrow
 from walstreet.domain.corrections import counted_of, family_of
 from walstreet.domain.execution_brackets import protective_orders
+from walstreet.domain.execution_emergency import fold_emergency
 from walstreet.domain.execution_market import fold_bars, note_prior
 from walstreet.domain.execution_modify import with_change
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import (
     DAY_NS,
-    PANIC,
     REARM,
     RECENT_MAX,
     RECENT_S,
-    RESUME,
     STRATEGY,
     ExecutionState,
 )
@@ -36,6 +36,7 @@ from walstreet_events import (
     ClockTick,
     ExternalOrder,
     FeedStatus,
+    GatewayProbed,
     InstrumentRef,
     LedgerCorrection,
     MarginAsked,
@@ -71,6 +72,10 @@ _UNBELIEVED_CODES = tuple(reason.value for reason in UNBELIEVED)
 
 def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters) -> None:
     """Fold one journaled fact into ``state``; facts of other components change nothing."""
+    fold_emergency(state, event)
+    fold_arming(state.arming, event)
+    if isinstance(event, GatewayProbed):
+        state.next_order_id = max(state.next_order_id, event.broker_order_id + 1)
     match event:
         case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCancelling() | OrderRefused():
             _fold_order(state, event, parameters)
@@ -312,11 +317,7 @@ def _fold_phase(state: ExecutionState, event: SessionPhase, parameters: Executio
 
 
 def _fold_command(state: ExecutionState, event: OperatorCommand) -> None:
-    if event.command == PANIC:
-        state.panic = True
-    elif event.command == RESUME:
-        state.panic = False
-    elif event.command == ADOPT:
+    if event.command == ADOPT:
         state.external.apply(event)
     elif event.command == REARM:
         symbol, side = event.arguments.get("symbol", ""), event.arguments.get("side", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from walstreet.domain.arming import unarmed
 from walstreet.domain.execution_brackets import KINDS, bracket_of, to_withdraw
 from walstreet.domain.execution_cancel import CANCEL_WITHDRAWN, cancelling
 from walstreet.domain.execution_guards import Run, ask_guards, begin_run, check_short_sale, guarded_order
@@ -54,7 +55,7 @@ def decide_block(state: ExecutionState, block: IntentBlock, parameters: Executio
         # An intent for a symbol ends the protection of its position; what it wants itself goes out a cycle later.
         withdrawn = () if index in refused else to_withdraw(state, intent.symbol)
         outs += [
-            cancelling(state, key, cause=block.id, ts_ns=run.now_ns, reason=CANCEL_WITHDRAWN)
+            cancelling(state.orders[key], cause=block.id, ts_ns=run.now_ns, reason=CANCEL_WITHDRAWN)
             for key in withdrawn
             if intent.symbol not in run.symbols
         ]
@@ -239,6 +240,7 @@ class Desk:
             now_ns=self.run.now_ns,
             mode=state.effective_mode(self.mode),
             panic=state.panic,
+            unarmed=unarmed(state.arming, state.account.account if state.account else "", self.parameters.arming),
             link_up=state.link_seen and state.link is not None and state.link.connected,
             instrument_known=instrument is not None
             and instrument.con_id == intent.con_id

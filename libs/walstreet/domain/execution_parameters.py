@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from walstreet.domain.arming import ArmingParameters
 from walstreet.domain.bracket_prices import BracketParameters
+from walstreet.domain.flatten_parameters import FlattenParameters
 from walstreet.domain.guard_margin import MarginParameters
 from walstreet.domain.guard_market import MarketGuardParameters
 from walstreet.domain.guard_orders import RESTRICTED_MAX, OrderGuardParameters
@@ -56,6 +58,10 @@ class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """For how long a signed block of intents may be acted on."""
     marks: MarkParameters = MarkParameters()
     """When the quotes are taken by which costs are measured."""
+    flatten: FlattenParameters = FlattenParameters()
+    """What an emergency does."""
+    arming: ArmingParameters = ArmingParameters()
+    """What live trading asks for before the first intent."""
     retention_days: int = 7
     """Ended orders are remembered this long for the deduplication of executions."""
 

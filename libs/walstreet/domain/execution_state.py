@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from walstreet.domain.arming import ArmingMemory
 from walstreet.domain.corrections import CountedFill
 from walstreet.domain.execution_market import SymbolMarket
 from walstreet.domain.execution_parents import ParentWork
 from walstreet.domain.external import Externals
+from walstreet.domain.flatten import Emergency
 from walstreet.domain.guard_orders import RECENT_ORDERS_MAX, RecentOrder
 from walstreet.domain.guard_short import Borrow
 from walstreet.domain.marks import MarkBook
@@ -62,6 +64,11 @@ class ExecutionState:
     clock_ns: int = 0
     mode: Mode | None = None
     panic: bool = False
+    """Latched: a panic, or an emergency of any source."""
+    emergency: Emergency | None = None
+    arming: ArmingMemory = field(default_factory=ArmingMemory)
+    emergencies: int = 0
+    """How many have begun."""
     phase: PhaseName | None = None
     open_ns: int = 0
     close_ns: int = 0

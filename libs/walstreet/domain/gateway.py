@@ -33,6 +33,8 @@ from walstreet.domain.observations import (
     Observation,
     OrderErrorObserved,
     OrderStatusObserved,
+    PanicObserved,
+    ProbeObserved,
     QuoteObserved,
     SnapshotObserved,
     TimeObserved,
@@ -150,6 +152,8 @@ class GatewayCore:
                 | AccountObserved()
                 | SnapshotObserved()
                 | MarginObserved()
+                | PanicObserved()
+                | ProbeObserved()
                 | DecisionTimed()
             ):
                 pass  # Orders and account belong to execution, decisions to the arbiter.

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     INTENT_EXPIRED = "intent_expired"
     DUPLICATE_INTENT = "duplicate_intent"
     PANIC = "panic"
+    NOT_ARMED = "not_armed"
     MODE_EMERGENCY = "mode_emergency"
     MODE_OBSERVE = "mode_observe"
     LINK_DOWN = "link_down"
@@ -50,6 +51,8 @@ class Situation:
     now_ns: int
     mode: Mode
     panic: bool
+    unarmed: str
+    """Why trading is not armed, empty if it is or needs not be."""
     link_up: bool
     instrument_known: bool
     external: bool
@@ -73,6 +76,7 @@ def check_standing(intent: OrderIntent, situation: Situation) -> Refusal | None:
             f"expired {(situation.now_ns - intent.expires_ns) / NANOS_PER_SECOND:.3f} s ago",
         ),
         (situation.panic, Reason.PANIC, "the operator's panic is in force; resume lifts it"),
+        (bool(situation.unarmed), Reason.NOT_ARMED, situation.unarmed),
         (situation.mode is Mode.EMERGENCY, Reason.MODE_EMERGENCY, "mode is emergency"),
         (
             situation.mode is Mode.OBSERVE and not situation.reducing,

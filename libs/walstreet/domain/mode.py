@@ -15,7 +15,7 @@ from typing import TypeAlias
 import msgspec
 
 from walstreet.domain.bounds import require_between
-from walstreet_events import NANOS_PER_SECOND, Mode, ModeRequest, ModeState, OperatorCommand
+from walstreet_events import NANOS_PER_SECOND, Mode, ModeRequest, ModeState, OperatorCommand, Service
 
 MODES: tuple[Mode, ...] = (Mode.LIVE, Mode.DEGRADED, Mode.OBSERVE, Mode.EMERGENCY)
 """From the best to the worst."""
@@ -38,6 +38,8 @@ OPERATOR = "operator"
 COMMAND_PANIC = "panic"
 COMMAND_RESUME = "resume"
 COMMAND_MODE = "mode"
+PANIC_TOPIC = "panic"
+"""Topic of execution's request when a flag or a signal began an emergency: a person's act, which resume lifts."""
 
 Cause: TypeAlias = tuple[Mode, str]
 """The best mode that a standing fact allows, and its stable reason code."""
@@ -109,8 +111,11 @@ def note_command(memory: ModeMemory, command: OperatorCommand) -> None:
     if command.command == COMMAND_PANIC:
         memory.panic, memory.resumed = True, False
     elif command.command == COMMAND_RESUME:
+        if not lifts(command):
+            return
         memory.panic = False
         memory.requests.pop(OPERATOR, None)
+        memory.requests.pop(f"{Service.EXECUTION.value}_{PANIC_TOPIC}", None)
         latched = any(mode is Mode.EMERGENCY for mode, _ in memory.requests.values())
         memory.resumed = memory.mode is Mode.EMERGENCY and not latched
     elif command.command == COMMAND_MODE:
@@ -120,6 +125,12 @@ def note_command(memory: ModeMemory, command: OperatorCommand) -> None:
                 f"operator command {command.id}: mode is {text!r}; allowed are {[mode.value for mode in MODES]}"
             )
         _set_request(memory, OPERATOR, Mode(text), command.arguments.get("reason", "command"))
+
+
+def lifts(command: OperatorCommand) -> bool:
+    """Return whether ``command`` lifts an emergency: a person resumes, with a name and a reason."""
+    named = bool(command.operator.strip() and command.arguments.get("reason", "").strip())
+    return command.command == COMMAND_RESUME and named
 
 
 def _set_request(memory: ModeMemory, source: str, mode: Mode, reason: str) -> None:

@@ -62,6 +62,8 @@ class OrderTicket(msgspec.Struct, frozen=True, kw_only=True):
     """One cancels all in this group: a fill of one reduces the others by as much."""
     transmit: bool = True
     """False: the gateway keeps the order until a member of its family comes that is to be transmitted."""
+    urgent: bool = False
+    """A closing order of an emergency, which may use the reserve that is kept for cancels."""
 
 
 class MarginPreview(msgspec.Struct, frozen=True, kw_only=True):
@@ -309,6 +311,30 @@ class InstrumentsObserved(msgspec.Struct, frozen=True, kw_only=True):
     """Close of the session before that one."""
 
 
+class PanicObserved(msgspec.Struct, frozen=True, kw_only=True):
+    """A person asked for the emergency outside the log: the flag file is there, or a signal came."""
+
+    ts_ns: int
+    source: str
+    operator: str
+    detail: str
+
+
+class ProbeObserved(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway said of itself; a part that failed is empty, 0 or false."""
+
+    ts_ns: int
+    asked: str
+    """Id of the command that asked."""
+    account: str
+    wanted_account: str
+    port: int
+    server_version: int
+    what_if: bool
+    broker_order_id: int
+    detail: str
+
+
 class DecisionTimed(msgspec.Struct, frozen=True, kw_only=True):
     """How long a decision of our own took from its bar's end, by the clock that the bars follow."""
 
@@ -336,6 +362,8 @@ Observation: TypeAlias = (
     | MarginObserved
     | HistoryObserved
     | InstrumentsObserved
+    | PanicObserved
+    | ProbeObserved
     | DecisionTimed
 )
 """Facts from outside the log; a core turns them into events, whose journaled form is the truth."""

@@ -26,6 +26,7 @@ REFERENCE = "docs/CONFIGURATION.md"
 SWING_KEYS = (
     "backtest",
     "costs",
+    "data",
     "execution.limit_offset_bps",
     "execution.live",
     "execution.max_orders_per_day",
@@ -38,6 +39,7 @@ SWING_KEYS = (
     "permutation",
     "rebalance",
     "regime",
+    "research",
     "selection",
     "universe",
     "walkforward",

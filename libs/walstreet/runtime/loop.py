@@ -377,6 +377,15 @@ class ServiceLoop(Generic[StateT]):
             self.state = self.core.evolve(self.state, output)
             await self._effects.react(output)
 
+    async def adopt(self, event: AnyEvent) -> None:
+        """Take over an own fact that was decided while the log was away: append and fold, without its effect."""
+        if await self._append(event):
+            self.fold_own(event)
+
+    def fold_own(self, event: AnyEvent) -> None:
+        """Fold an own fact of an earlier life that stands elsewhere than on the TAPE."""
+        self._fold(event)
+
     async def _append(self, output: AnyEvent) -> bool:
         """Append and return whether the fact is new; one that stood on the TAPE already was folded already."""
         started = time.perf_counter()

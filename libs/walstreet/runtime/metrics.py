@@ -67,4 +67,10 @@ class ServiceMetrics:
             labels,
             registry=make,
         )
+        self.emergency = Gauge(
+            "walstreet_emergency", "1 from the beginning of an emergency until a person resumes", labels, registry=make
+        )
+        self.emergency_positions = Gauge(
+            "walstreet_emergency_positions", "Positions that an emergency has not closed yet", labels, registry=make
+        )
         self.service = service

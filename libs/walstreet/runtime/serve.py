@@ -41,6 +41,8 @@ class Wiring:
     log: Log
     shell: Shell | None = None
     decides_from_log: bool = True
+    on_loop: Callable[[ServiceLoop[Any], ServiceMetrics], None] | None = None
+    """Told of the loop and the metrics before anything runs."""
 
 
 def main(
@@ -97,6 +99,8 @@ async def _run(service: Service, settings: Settings, wire: Callable[[Settings], 
     )
     if wiring.shell is not None:
         wiring.shell.attach(loop.observe)
+    if wiring.on_loop is not None:
+        wiring.on_loop(loop, metrics)
     health = HealthServer(
         host=settings.runtime.health_host,
         port=settings.runtime.health_port,

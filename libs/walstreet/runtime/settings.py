@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from walstreet.domain.arbiter_parameters import ArbiterParameters
+from walstreet.domain.bounds import require_between
 from walstreet.domain.calibrate import BarrierModel, ModelCalibration
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.gateway_parameters import GatewayParameters
@@ -130,6 +131,30 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Of the file, so that a replay cannot start from another one."""
 
 
+class EmergencySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an emergency reaches execution without the log, and what happens to it when the log is away."""
+
+    panic_flag: str = "state/panic.flag"
+    """While this file exists, trading is stopped and everything is flattened; removing it resumes nothing."""
+    spool: str = "state/execution-spool.bin"
+    """Where execution writes its own events while the log is away in an emergency."""
+    poll_s: float = 0.25
+    """How often the flag is looked for (wall time)."""
+    log_grace_s: float = 2.0
+    """In an emergency the log may keep execution waiting for so long (wall time)."""
+    log_retry_s: float = 1.0
+    """How often a log that is away is looked for (wall time)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their ranges."""
+        for name in ("panic_flag", "spool"):
+            if not getattr(self, name):
+                raise ValueError(f"emergency.{name} is empty; it names a file that execution can reach without the log")
+        require_between("emergency", "poll_s", self.poll_s, 0.01, 10.0)
+        require_between("emergency", "log_grace_s", self.log_grace_s, 0.1, 60.0)
+        require_between("emergency", "log_retry_s", self.log_retry_s, 0.1, 60.0)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
@@ -137,6 +162,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log: LogSettings = LogSettings()
     broker: BrokerSettings = BrokerSettings()
     runtime: RuntimeSettings = RuntimeSettings()
+    emergency: EmergencySettings = EmergencySettings()
     gateway: GatewayParameters = GatewayParameters()
     features: FeatureParameters = FeatureParameters()
     inference: InferenceSettings = InferenceSettings()

@@ -18,6 +18,7 @@ from walstreet.testing.events_base import (
     session_ref,
 )
 from walstreet.testing.events_blocks import decision_examples, learning_examples, market_examples
+from walstreet.testing.events_emergency import emergency_examples
 from walstreet.testing.events_orders import account_examples, order_examples
 from walstreet.testing.events_tca import tca_examples
 from walstreet_events import (
@@ -247,4 +248,5 @@ _MAKERS: tuple[Callable[[], list[AnyEvent | AnyTick]], ...] = (
     _reconciliation,
     _operations,
     lambda: list(tca_examples()),
+    lambda: list(emergency_examples()),
 )

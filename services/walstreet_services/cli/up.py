@@ -249,6 +249,10 @@ class Session:
                 "credentials_dir": str(parts.server.credentials),
             },
             "broker": {"host": "127.0.0.1", "port": ready["port"], "paced": False},
+            "emergency": {
+                "panic_flag": str(self._state / "panic.flag"),
+                "spool": str(self._state / "execution-spool.bin"),
+            },
             "runtime": {
                 "clock": "turns" if self._lockstep else "broker",
                 "log_dir": str(self._state / "logs"),

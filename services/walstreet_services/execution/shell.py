@@ -9,7 +9,9 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from walstreet.domain.arming import ARM
 from walstreet.domain.execution_guards import inactive_guards
+from walstreet.domain.flatten import MARKET_LIMIT
 from walstreet.domain.observations import (
     MarginObserved,
     Observation,
@@ -26,7 +28,10 @@ from walstreet.runtime.settings import Settings
 from walstreet_events import (
     AnyEvent,
     AnyTick,
+    FlattenPhase,
+    FlattenState,
     MarginAsked,
+    OperatorCommand,
     OrderBracketed,
     OrderCancelling,
     OrderModifying,
@@ -36,7 +41,9 @@ from walstreet_events import (
     ReconRequest,
     Side,
 )
-from walstreet_services.execution.snapshots import SnapshotDesk
+from walstreet_services.execution.emergency import EmergencyDesk
+from walstreet_services.execution.probe import probe_gateway
+from walstreet_services.execution.snapshots import Question, SnapshotDesk
 
 SEAL_REASONS = tuple(
     reason.value
@@ -68,9 +75,12 @@ class ExecutionShell:
         make_broker: Callable[[Observer, Clock], Broker],
         errors: tuple[type[Exception], ...],
         make_ticks: Callable[[Callable[[AnyTick], None]], Ticks],
+        make_desk: Callable[[Callable[[], Broker]], EmergencyDesk],
         wall: Clock,
     ) -> None:
         """Wire; ``attach`` gives the loop's ``observe``."""
+        self._settings = settings
+        self._probes: set[asyncio.Task[None]] = set()
         self._lockstep = settings.runtime.clock == "turns"
         self._clock = ToldClock(settings.session.open_ns - settings.gateway.pre_open_s * 1_000_000_000)
         self._errors = errors
@@ -79,6 +89,8 @@ class ExecutionShell:
         self._observe: Callable[[Observation], None] = _unattached
         self._inactive = inactive_guards(settings.execution)
         self._snapshots = SnapshotDesk(self._snapshot, self._deliver, self._clock.now_ns)
+        self._proofs = SnapshotDesk(self._snapshot, self._deliver, self._clock.now_ns)
+        """What an emergency asks does not wait behind the reconciler, nor take its place."""
         self._previews: dict[asyncio.Task[MarginObserved], None] = {}
         """In the order of the questions, in which lockstep hands the answers on."""
         self._bracket: OrderBracketed | None = None
@@ -98,6 +110,8 @@ class ExecutionShell:
             reconnect=settings.broker.reconnect,
         )
         self._ticks = make_ticks(self._on_tick)
+        self.desk = make_desk(lambda: self.link.broker)
+        self._poll_s = settings.emergency.poll_s
 
     def attach(self, observe: Callable[[Observation], None]) -> None:
         """Deliver observations to ``observe`` from now on."""
@@ -113,7 +127,9 @@ class ExecutionShell:
                 guards=self._inactive,
                 remedy="these are not asked, because no source of their data is configured; see docs/CONFIGURATION.md",
             )
-        await self._ticks.start()
+        self.desk.start()
+        if not self.desk.offline:
+            await self._ticks.start()
         await self.link.start()
 
     async def run(self) -> None:
@@ -124,15 +140,17 @@ class ExecutionShell:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.link.keep(), name="link")
             group.create_task(self.link.follow_time(self._wall), name="time")
+            group.create_task(self._watch_flag(), name="panic-flag")
 
     async def stop(self) -> None:
         """End queries under way, the subscription and the connection; orders stay with the broker."""
-        await self._snapshots.stop()
-        under_way = tuple(self._previews)
+        await asyncio.gather(self._snapshots.stop(), self._proofs.stop())
+        under_way = (*self._previews, *self._probes)
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        await self._ticks.stop()
+        if not self.desk.offline:
+            await self._ticks.stop()
         await self.link.stop()
 
     # ----------------------------------------------------------------------------------------- effects
@@ -150,6 +168,15 @@ class ExecutionShell:
                 await self._send(self.link.broker.cancel(event.broker_order_id), event.client_order_id)
             case ReconRequest():
                 self._snapshots.request(event)
+            case FlattenState():
+                await self.desk.react(event)
+                if event.phase is FlattenPhase.PROVING:
+                    self._proofs.request(event)
+            case OperatorCommand() if event.command == ARM and self._settings.execution.arming.trading == "live":
+                self._probes.add(task := asyncio.create_task(self._probe(event), name=f"probe-{event.id}"))
+                task.add_done_callback(self._probes.discard)
+            case OperatorCommand():
+                await self.desk.react(event)
             case MarginAsked():
                 self._ask(event)
             case OrderRefused() if event.reason in SEAL_REASONS:
@@ -167,6 +194,8 @@ class ExecutionShell:
 
     async def barrier(self, now_ns: int) -> None:
         """Observe everything up to ``now_ns``; a second time in the same turn only when something was sent."""
+        self.desk.poll(now_ns, self._observe)
+        await self._proofs.settled()
         await self._snapshots.settled()
         previews = [*self._previews]
         for answer in await asyncio.gather(*previews):
@@ -180,15 +209,16 @@ class ExecutionShell:
             self._deliver(observation)
         self._observe(TimeObserved(ts_ns=now_ns))
 
-    async def recover(self, replayed: int) -> None:
-        """Return at once: the connection's own observations make outcomes unknown, and queries find them out."""
+    async def recover(self, replayed: int) -> None:  # noqa: ARG002 -- port
+        """Import what an emergency without log left behind; what is in flight, queries find out."""
+        await self.desk.recover()
 
     # ----------------------------------------------------------------------------------------- helpers
 
     async def _place(self, event: OrderSubmitting) -> None:
         """Send an order and, where the event before it says so, its protection in one family."""
         bracket, self._bracket = self._bracket, None
-        family = [_ticket(event)]
+        family = [_ticket(event, urgent=self.desk.urgent(event.cause))]
         if bracket is not None and bracket.client_order_id == event.client_order_id:
             family = family_tickets(event, bracket)
         for ticket in family:
@@ -206,6 +236,11 @@ class ExecutionShell:
             self._log.error("order_message_not_confirmed", client_order_id=client_order_id, error=str(error))
             return False
         return True
+
+    async def _watch_flag(self) -> None:
+        while True:
+            self.desk.poll(self._clock.now_ns(), self._observe)
+            await asyncio.sleep(self._poll_s)
 
     def _ask(self, event: MarginAsked) -> None:
         if len(self._previews) >= PREVIEWS_MAX:
@@ -233,13 +268,27 @@ class ExecutionShell:
         ts_ns = max(self._clock.now_ns(), event.ts_ns)
         return MarginObserved(ts_ns=ts_ns, asked=event.id, preview=preview, detail=detail)
 
-    async def _snapshot(self, request: ReconRequest) -> SnapshotObserved:
+    async def _probe(self, event: OperatorCommand) -> None:
+        # The clock of this process may be behind the time that the command carries.
+        ts_ns = max(self._clock.now_ns(), event.ts_ns)
+        fact = await probe_gateway(
+            self.link.broker,
+            self._settings,
+            asked=event.id,
+            ts_ns=ts_ns,
+            timeout_s=self._margin_timeout_s,
+            errors=self._unanswered,
+        )
+        self._deliver(fact)
+
+    async def _snapshot(self, request: Question) -> SnapshotObserved:
         # The port answers failures as ``ok=False``: unknown, never flat.
         return await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns))
 
     async def _connected(self, broker: Broker) -> None:
-        """Do nothing more: connecting synchronised account, positions, orders and executions."""
+        """Subscribe what an emergency needs; connecting synchronised account, positions, orders and executions."""
         self._log.info("order_link", next_order_id=broker.next_order_id)
+        await self.desk.watch_quotes()
 
     def _deliver(self, observation: Observation) -> None:
         self._observe(observation)
@@ -258,7 +307,7 @@ class ExecutionShell:
             )
 
 
-def _ticket(event: OrderSubmitting | OrderModifying) -> OrderTicket:
+def _ticket(event: OrderSubmitting | OrderModifying, *, urgent: bool = False) -> OrderTicket:
     return OrderTicket(
         broker_order_id=event.broker_order_id,
         client_order_id=event.client_order_id,
@@ -266,8 +315,9 @@ def _ticket(event: OrderSubmitting | OrderModifying) -> OrderTicket:
         con_id=event.con_id,
         buy=event.side is Side.BUY,
         quantity_micro=event.quantity_micro,
-        limit_nano=event.limit_nano,
+        limit_nano=None if event.limit_nano == MARKET_LIMIT else event.limit_nano,
         good_till_ns=event.good_till_ns,
+        urgent=urgent,
     )
 
 

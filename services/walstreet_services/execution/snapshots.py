@@ -10,7 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from walstreet.domain.observations import SnapshotObserved
-from walstreet_events import ReconRequest
+from walstreet_events import FlattenState, ReconRequest
+
+Question = ReconRequest | FlattenState
+"""Who asks: the reconciler, or an emergency that needs proof."""
 
 SUPERSEDED = "superseded"
 """Begin of the detail of an answer that was not asked for any more."""
@@ -21,7 +24,7 @@ class SnapshotDesk:
 
     def __init__(
         self,
-        ask: Callable[[ReconRequest], Awaitable[SnapshotObserved]],
+        ask: Callable[[Question], Awaitable[SnapshotObserved]],
         deliver: Callable[[SnapshotObserved], None],
         now_ns: Callable[[], int],
     ) -> None:
@@ -29,10 +32,10 @@ class SnapshotDesk:
         self._ask = ask
         self._deliver = deliver
         self._now_ns = now_ns
-        self._waiting: ReconRequest | None = None
+        self._waiting: Question | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def request(self, request: ReconRequest) -> None:
+    def request(self, request: Question) -> None:
         """Take a request; it replaces one that waits."""
         older, self._waiting = self._waiting, request
         if older is not None:
@@ -64,7 +67,7 @@ class SnapshotDesk:
         finally:
             self._task = None
 
-    def _superseded(self, older: ReconRequest, newer: ReconRequest) -> SnapshotObserved:
+    def _superseded(self, older: Question, newer: Question) -> SnapshotObserved:
         return SnapshotObserved(
             ts_ns=max(self._now_ns(), older.ts_ns),
             request=older.id,

@@ -48,6 +48,7 @@ from walstreet_events import (
     AccountValues,
     EventId,
     ExternalOrder,
+    FlattenState,
     Mode,
     ModeState,
     OperatorCommand,
@@ -432,11 +433,13 @@ def test_panic_and_emergency_cancel_everything_open_and_panic_latches() -> None:
     for event in (_command("panic"), _mode(Mode.EMERGENCY)):
         world = ready_world()
         submit(world)
-        assert [type(out) for out in world.give(event)] == [OrderCancelling]
+        assert [type(out) for out in world.give(event)] == [FlattenState, OrderCancelling]
     world = ready_world()
     world.give(_command("panic"))
     assert reasons(world.give(block(intent()))) == ["panic"]
     world.give(_command("resume"))
+    assert reasons(world.give(block(intent("still"), name="still"))) == ["panic"]
+    world.give(_command("resume", reason="looked at it"))
     submit(world, intent("two"))
 
 

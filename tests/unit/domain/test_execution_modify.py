@@ -28,8 +28,10 @@ from walstreet.testing.execution_world import (
 from walstreet_events import (
     ROOT,
     AnyEvent,
+    FlattenState,
     Mode,
     ModeState,
+    OrderCancelling,
     OrderModified,
     OrderModifying,
     OrderState,
@@ -254,8 +256,10 @@ def test_what_would_stop_an_order_stops_its_change(stop: object) -> None:
 def test_an_emergency_cancels_and_nothing_is_changed_any_more() -> None:
     """The cancel is announced; the schedule is over."""
     world = working()
-    assert len(world.give(_mode(Mode.EMERGENCY))) == 1
-    assert look(world, 10) == []
+    assert [type(out) for out in world.give(_mode(Mode.EMERGENCY))] == [FlattenState, OrderCancelling]
+    world.see(quote(*WIDE, ts_ns=NOW_NS + 10 * S))
+    later = world.see(TimeObserved(ts_ns=NOW_NS + 10 * S))
+    assert not [out for out in later if isinstance(out, OrderModifying | OrderSubmitting)]
 
 
 def test_a_restricted_short_sale_does_not_cross_to_the_bid() -> None:

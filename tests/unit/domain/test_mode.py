@@ -101,7 +101,7 @@ def test_emergency_is_latched_until_the_operator_resumes():
     note_command(memory, command("panic"))
     assert step(memory, 1) is Mode.EMERGENCY
     assert step(memory, 10_000) is Mode.EMERGENCY
-    note_command(memory, command("resume"))
+    note_command(memory, command("resume", reason="looked at it"))
     assert step(memory, 10_001) is Mode.OBSERVE
     assert step(memory, 10_300) is Mode.OBSERVE
     assert step(memory, 10_301) is Mode.DEGRADED
@@ -113,11 +113,11 @@ def test_resume_needs_the_cause_removed():
     step(memory, 0)
     note_request(memory, request(Mode.EMERGENCY))
     assert step(memory, 1) is Mode.EMERGENCY
-    note_command(memory, command("resume"))
+    note_command(memory, command("resume", reason="looked at it"))
     assert step(memory, 2) is Mode.EMERGENCY
     note_request(memory, request(Mode.LIVE))
     assert step(memory, 3) is Mode.EMERGENCY
-    note_command(memory, command("resume"))
+    note_command(memory, command("resume", reason="looked at it"))
     assert step(memory, 4) is Mode.OBSERVE
 
 

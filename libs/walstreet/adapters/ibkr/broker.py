@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from walstreet.adapters.ibkr import account
+from walstreet.adapters.ibkr.account import ACCOUNT
 from walstreet.adapters.ibkr.connection import choose_account, drop, handshake
 from walstreet.adapters.ibkr.errors import BrokerLostError, BrokerRefusedError, BrokerTimeoutError
 from walstreet.adapters.ibkr.governor import Priority, RateGovernor
@@ -126,10 +126,10 @@ class IbkrBroker:
         client.reqMarketDataType(MARKET_DATA_TYPES[self._options.market_data_type])
         if not self._options.orders:
             return
-        pending = wired.requests.open(account.ACCOUNT)
+        pending = wired.requests.open(ACCOUNT)
         await self._governor.message()
         client.reqAccountUpdates(True, wired.account)
-        await wired.requests.answer(account.ACCOUNT, pending, "the account download")
+        await wired.requests.answer(ACCOUNT, pending, "the account download")
         await self._queries.positions()
         await self._queries.open_orders(all_clients=False)
         for execution in await self._queries.executions():
@@ -262,6 +262,14 @@ class IbkrBroker:
         """Query open orders, completed orders, executions, positions and account."""
         return await self._queries.snapshot(request, ts_ns)
 
+    async def server_version(self) -> int:
+        """Return the version of the protocol that the gateway speaks, 0 when not connected."""
+        return int(self._client.serverVersion()) if self.connected else 0
+
+    async def account(self) -> str:
+        """Return the account that orders of this connection go to, empty when not connected."""
+        return self._wire.account if self._wire is not None and self._wire.ready else ""
+
     # ------------------------------------------------------------------------------------------- orders
 
     async def place(self, ticket: OrderTicket) -> None:
@@ -317,7 +325,7 @@ class IbkrBroker:
     async def _send_order(self, ticket: OrderTicket) -> None:
         _, wired = self._session()
         order = vendor_order(self._library, ticket, account=wired.account, fractional=self._options.fractional)
-        await self._governor.message()
+        await self._governor.message(Priority.URGENT if ticket.urgent else Priority.NORMAL)
         client, wired = self._session()
         wired.remember(
             OpenOrderFacts(

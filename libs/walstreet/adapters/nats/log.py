@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from walstreet.adapters.nats.connection import Connection, ConnectOptions
+from walstreet.adapters.nats.errors import LogUnreachableError
 from walstreet.adapters.nats.inbox import TapeInbox
 from walstreet.adapters.nats.journal import ChainHead, DeadLetterBox, TapeJournal
 from walstreet.adapters.nats.reader import RawMessage
@@ -22,7 +23,8 @@ class NatsLog:
     ) -> None:
         """Prepare; ``open`` connects. An empty ``credentials_dir`` connects without a user."""
         password_file = str(Path(credentials_dir) / service.value) if credentials_dir else ""
-        self.connection = Connection(ConnectOptions(url=url, user=service.value, password_file=password_file))
+        self._options = ConnectOptions(url=url, user=service.value, password_file=password_file)
+        self.connection = Connection(self._options)
         self.inbox = TapeInbox(self.connection)
         self.journal = TapeJournal(self.connection, service, wall)
         self.dead = DeadLetterBox(self.connection, service)
@@ -42,6 +44,16 @@ class NatsLog:
         await require_tape(self.connection)
         last = await self.inbox.start()
         return await self.inbox.history(last)
+
+    async def reachable(self) -> bool:
+        """Return whether a log server would take this service now; asked on a connection of its own."""
+        asked = Connection(self._options)
+        try:
+            await asked.open()
+        except LogUnreachableError:
+            return False
+        await asked.close()
+        return True
 
     async def begin_epoch(self, *, epoch: int, seq: int, chain: str, epoch_seq: int, config_hash: str) -> int:
         """Fence off earlier lives of this producer and return the stream sequence of the new epoch's first message."""
