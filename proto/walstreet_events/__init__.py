@@ -88,6 +88,14 @@ from walstreet_events.order import (
     Side,
 )
 from walstreet_events.prediction import ModelColumn, ModelHealth, ModelStatus, PredictionBlock
+from walstreet_events.strategy import (
+    AccountPlan,
+    FeeAllocated,
+    FillAllocated,
+    PlannedSymbol,
+    StrategyRecord,
+    StrategyShare,
+)
 from walstreet_events.subjects import (
     READERS,
     SUBJECT_TABLE,
@@ -109,6 +117,7 @@ __all__ = [
     "ROOT",
     "SUBJECT_TABLE",
     "TURN_ORDER",
+    "AccountPlan",
     "AccountValues",
     "AnyEvent",
     "AnyTick",
@@ -130,7 +139,9 @@ __all__ = [
     "EventId",
     "ExternalOrder",
     "FeatureBlock",
+    "FeeAllocated",
     "FeedStatus",
+    "FillAllocated",
     "FloatBlock",
     "InstrumentRef",
     "IntBlock",
@@ -157,6 +168,7 @@ __all__ = [
     "OutcomeBlock",
     "ParameterChange",
     "PhaseName",
+    "PlannedSymbol",
     "Position",
     "Positions",
     "PredictionBlock",
@@ -173,6 +185,8 @@ __all__ = [
     "SessionPhase",
     "SessionRef",
     "Side",
+    "StrategyRecord",
+    "StrategyShare",
     "Stream",
     "SymbolStatus",
     "Trade",
