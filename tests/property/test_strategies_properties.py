@@ -1,4 +1,4 @@
-"""Owns the properties of several strategies in one account: nothing lost, no limit broken by the sum, no order matters."""
+"""Owns the properties of several strategies in one account: nothing lost, no limit broken, no order matters."""
 
 import random
 
@@ -24,7 +24,8 @@ from walstreet_events import (
     derive_id,
 )
 
-EXAMPLES = settings(max_examples=600, deadline=None)
+EXAMPLES = settings(max_examples=300, deadline=None)
+LIVES = settings(max_examples=100, deadline=None)
 seeds = st.integers(0, 2**63)
 SHARE = 1_000_000
 USD = 1_000_000_000
@@ -128,9 +129,7 @@ def test_the_sum_never_exceeds_a_limit(seed):
             # Orders that only reduce always pass, also where what they reduce offset something.
             continue
         assert used <= max(limit, before_use[name]) * (1 + 1e-9) + 1e-12, (name, used, before_use[name])
-    offsetting = any(
-        facts.position_micro.get(trade.symbol, 0) * trade.order_micro < 0 for trade in trades
-    )
+    offsetting = any(facts.position_micro.get(trade.symbol, 0) * trade.order_micro < 0 for trade in trades)
     if not offsetting and before_use["net"] <= 0.06:
         assert after_use["net"] <= 0.06 + slack
 
@@ -165,6 +164,7 @@ class Account:
     """Random life of an account: crossings, orders, executions in pieces, corrections, fees, foreign executions."""
 
     def __init__(self, rng: random.Random) -> None:
+        """Begin before anything is known."""
         self.rng = rng
         self.state = AccountBooks(opening=rng.choice((HOUSE, "a")))
         self.number = 0
@@ -172,10 +172,12 @@ class Account:
         self.filled: list[OrderFilled] = []
 
     def tick(self) -> EventId:
+        """Return the next identity."""
         self.number += 1
         return derive_id(str(self.number), "event", 0)
 
     def fold(self, event) -> None:
+        """Fold an event, and the division that it causes."""
         strategy_books.fold(self.state, event)
         divided = (
             divide_fill(self.state, event)
@@ -188,6 +190,7 @@ class Account:
             strategy_books.fold(self.state, divided)
 
     def open(self) -> None:
+        """Report what the account holds at the beginning."""
         held = tuple(
             Position(
                 symbol=symbol, con_id=1, quantity_micro=self.rng.randint(-50, 50) * SHARE, average_cost_nano=90 * USD
@@ -204,16 +207,16 @@ class Account:
         self.fold(AccountValues(id=self.tick(), cause=ROOT, ts_ns=1, account="U", cash_nano=10**15, **money))
 
     def plan(self) -> None:
+        """Cross wishes and send the rest."""
         wishes, facts = situation(self.rng)
         trades = net_wishes(wishes, facts, limits=LIMITS, notional_usd_min=0.0)
         intents = {trade.symbol: self.tick() if trade.order_micro else "" for trade in trades}
         planned = tuple(trade.planned(intents[trade.symbol]) for trade in trades)
         self.fold(AccountPlan(id=self.tick(), cause=ROOT, ts_ns=2, decision=ROOT, symbols=planned))
-        self.sent += [
-            (intents[trade.symbol], trade.symbol, trade.order_micro) for trade in trades if trade.order_micro
-        ]
+        self.sent += [(intents[trade.symbol], trade.symbol, trade.order_micro) for trade in trades if trade.order_micro]
 
     def execute(self) -> None:
+        """Fill something of an order, or of nobody's."""
         foreign = self.rng.random() < 0.1 or not self.sent
         intent, symbol, order = ("", "AAA", 7 * SHARE) if foreign else self.rng.choice(self.sent)
         quantity = abs(order) if self.rng.random() < 0.3 else self.rng.randint(1, abs(order))
@@ -236,6 +239,7 @@ class Account:
         self.fold(fill)
 
     def correct(self) -> None:
+        """Send an execution again: the same, or a newer version of it."""
         if not self.filled:
             return
         old = self.rng.choice(self.filled)
@@ -253,6 +257,7 @@ class Account:
         self.fold(new)
 
     def charge(self) -> None:
+        """Report a fee, perhaps a second time."""
         if self.filled:
             fill = self.rng.choice(self.filled)
             self.fold(
@@ -268,7 +273,7 @@ class Account:
             )
 
 
-@EXAMPLES
+@LIVES
 @given(seeds)
 def test_the_books_are_the_account_to_the_last_unit(seed):
     """Positions, cash and fees of all books sum to the ledger's, through corrections, busts and foreign fills."""
@@ -287,24 +292,5 @@ def test_the_books_are_the_account_to_the_last_unit(seed):
             assert sum(item.position_micro for item in mine) == book.position_micro
             assert sum(item.commission_nano for item in mine) == book.commission_nano
         moved = sum(item.cash_exact for item in books.values())
-        fees = sum(
-            fee
-            for exec_id, fee in state.ledger.commissions.items()
-            if any(fill.exec_id == exec_id or fill.ts_ns > 1 for _, fill in state.ledger.executions.values())
-        )
-        early = sum(
-            fill.price_nano * fill.quantity_micro * (-1 if fill.side is Side.BUY else 1)
-            for family, (_, fill) in state.ledger.executions.items()
-            if state.fills.get(family) is None
-        )
-        opening_trades = state.ledger.cash_exact + fees * SHARE - 10**15 * SHARE - moved - early
-        assert opening_trades == before_opening(state)
-
-
-def before_opening(state: AccountBooks) -> int:
-    """Return the cash of executions that were part of the opening's book from the start and are their newest version."""
-    return sum(
-        fill.price_nano * fill.quantity_micro * (-1 if fill.side is Side.BUY else 1)
-        for family, (_, fill) in state.ledger.executions.items()
-        if (known := state.fills.get(family)) is not None and known.cause == fill.id and known.ts_ns == 0
-    )
+        fees = sum(state.ledger.commissions.values())
+        assert moved == state.ledger.cash_exact + fees * SHARE - 10**15 * SHARE

@@ -112,6 +112,9 @@ def _open(state: AccountBooks) -> None:
     )
     for _, fill in ledger.executions.values():
         if ledger.positions_ts_ns is not None and fill.ts_ns > ledger.positions_ts_ns:
+            key = (state.opening, fill.symbol)
+            book = state.books.books[key]
+            state.books.books[key] = replace(book, cash_exact=book.cash_exact - _signed(fill) * fill.price_nano)
             _remember(state, _divided(fill, (state.opening,), (_signed(fill),), ""))
 
 

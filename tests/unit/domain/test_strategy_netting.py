@@ -93,9 +93,7 @@ def test_the_house_and_the_other_books_use_up_room():
 
 def test_what_reduces_is_never_trapped():
     """Far beyond every limit a sale goes out whole, while a purchase of something else finds no room."""
-    trades = net(
-        wish("one", -100), wish("two", 100, "BBB"), position_micro={"AAA": 9_000 * SHARE}, notional=0.0
-    )
+    trades = net(wish("one", -100), wish("two", 100, "BBB"), position_micro={"AAA": 9_000 * SHARE}, notional=0.0)
     assert [trade.order_micro for trade in trades] == [-100 * SHARE, 0]
     assert trades[0].reason == ""
     assert trades[1].reason in {Verdict.RISK_NET.value, Verdict.RISK_GROSS.value}
