@@ -23,8 +23,8 @@ from walstreet.runtime.errors import EXIT_USAGE, UsageError
 from walstreet_services.live.follow import TapeFollower
 from walstreet_services.live.options import Config, Plan, plan_manager, plan_system
 
-START_BOUND_S = 120.0
-"""Until the log can be read and has its first message."""
+START_BOUND_S = 240.0
+"""Until the log can be read and has its first message; the runtime gives up by itself before that."""
 STOP_BOUND_S = 60.0
 """`walstreet up` lets everything go in bounded steps and writes its report; then it is killed, with its children."""
 WAIT_POLL_S = 0.2
