@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from walstreet.adapters.nats import Connection, ConnectOptions, LogError, TapeInbox, running_url
+from walstreet.adapters.nats import Connection, ConnectOptions, LogError, LogUnreachableError, TapeInbox, running_url
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.replay.portfolio import PortfolioProjection
 from walstreet_events import EventDecodeError, decode
@@ -72,9 +72,31 @@ class TapeFollower:
             self.error = f"{type(error).__name__}: {error}"
 
     async def _follow(self) -> None:
-        url = await self._address()
-        if not url:
+        while not self._stopping.is_set():
+            try:
+                connection, inbox = await self._open()
+            except (LogError, OSError, ValueError) as error:
+                if self._state is None:
+                    raise LogUnreachableError(f"the log at {self._url} cannot be read: {error}") from error
+                # The session is on its way up: no server yet, or one without its configuration or its stream.
+                await asyncio.sleep(POLL_S)
+                continue
+            try:
+                await self._until_stopped(inbox)
+            finally:
+                await connection.close()
             return
+
+    async def _open(self) -> tuple[Connection, TapeInbox]:
+        """Return a connection that reads.
+
+        Raises:
+            LogError: Nobody answers, or there is no TAPE.
+            OSError: There is no server on the state folder.
+        """
+        url = self._url or (running_url(self._state) if self._state else None)
+        if not url:
+            raise FileNotFoundError(f"no server runs on {self._state}")
         folder = Path(self._credentials) if self._credentials else self._state and self._state / "credentials"
         password = str(folder / ADMIN) if folder else ""
         connection = Connection(ConnectOptions(url=url, user=ADMIN, password_file=password))
@@ -82,24 +104,19 @@ class TapeFollower:
             await connection.open()
             inbox = TapeInbox(connection)
             await inbox.start()
-            reading = asyncio.create_task(self._read(inbox))
-            while not reading.done() and not self._stopping.is_set():
-                await asyncio.wait({reading}, timeout=POLL_S)
-            if reading.done():
-                await reading
-            reading.cancel()
-            await asyncio.wait({reading})
-        finally:
+        except BaseException:
             await connection.close()
+            raise
+        return connection, inbox
 
-    async def _address(self) -> str:
-        """Return the server's address, waiting for one on the state folder; empty if told to stop before."""
-        while not self._stopping.is_set():
-            found = self._url or (running_url(self._state) if self._state else None)
-            if found:
-                return found
-            await asyncio.sleep(POLL_S)
-        return ""
+    async def _until_stopped(self, inbox: TapeInbox) -> None:
+        reading = asyncio.create_task(self._read(inbox))
+        while not reading.done() and not self._stopping.is_set():
+            await asyncio.wait({reading}, timeout=POLL_S)
+        if reading.done():
+            await reading
+        reading.cancel()
+        await asyncio.wait({reading})
 
     async def _read(self, inbox: TapeInbox) -> None:
         while True:
