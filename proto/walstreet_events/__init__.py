@@ -98,6 +98,14 @@ from walstreet_events.order import (
     Side,
 )
 from walstreet_events.prediction import ModelColumn, ModelHealth, ModelStatus, PredictionBlock
+from walstreet_events.strategy import (
+    AccountPlan,
+    FeeAllocated,
+    FillAllocated,
+    PlannedSymbol,
+    StrategyRecord,
+    StrategyShare,
+)
 from walstreet_events.subjects import (
     READERS,
     SUBJECT_TABLE,
@@ -130,6 +138,7 @@ __all__ = [
     "ROOT",
     "SUBJECT_TABLE",
     "TURN_ORDER",
+    "AccountPlan",
     "AccountValues",
     "AnyEvent",
     "AnyTick",
@@ -152,7 +161,9 @@ __all__ = [
     "EventId",
     "ExternalOrder",
     "FeatureBlock",
+    "FeeAllocated",
     "FeedStatus",
+    "FillAllocated",
     "FlattenPhase",
     "FlattenState",
     "FloatBlock",
@@ -191,6 +202,7 @@ __all__ = [
     "ParameterChange",
     "ParameterTuned",
     "PhaseName",
+    "PlannedSymbol",
     "Position",
     "Positions",
     "PredictionBlock",
@@ -207,6 +219,8 @@ __all__ = [
     "SessionPhase",
     "SessionRef",
     "Side",
+    "StrategyRecord",
+    "StrategyShare",
     "Stream",
     "SymbolStatus",
     "TcaReport",

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from walstreet_events import account, decision, features, market, ops, order, prediction, tca
+from walstreet_events import account, decision, features, market, ops, order, prediction, strategy, tca
 from walstreet_events.envelope import Event
 from walstreet_events.subjects import SUBJECT_TABLE
 from walstreet_events.upcast import UPCASTERS, Upcaster, upcast
@@ -33,6 +33,10 @@ AnyEvent: TypeAlias = (
     | decision.Outcome
     | decision.OutcomeBlock
     | decision.DriftChange
+    | strategy.StrategyRecord
+    | strategy.AccountPlan
+    | strategy.FillAllocated
+    | strategy.FeeAllocated
     | order.IntentBlock
     | order.OrderRefused
     | order.OrderSubmitting

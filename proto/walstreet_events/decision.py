@@ -53,6 +53,8 @@ class Verdict(StrEnum):
     MODE_OBSERVE = "mode_observe"
     MODE_EMERGENCY = "mode_emergency"
     NOT_RECONCILED = "not_reconciled"
+    NETTED = "netted"
+    """Strategies of one account wanted opposite sides and met inside it."""
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from walstreet_events import account, decision, features, market, ops, order, prediction, tca
+from walstreet_events import account, decision, features, market, ops, order, prediction, strategy, tca
 
 if TYPE_CHECKING:
     import msgspec
@@ -111,6 +111,10 @@ SUBJECT_TABLE: tuple[SubjectRow, ...] = (
     _row(decision.Outcome, "outcome.matured", Service.ARBITER),
     _row(decision.OutcomeBlock, "outcome.cycle", Service.ARBITER),
     _row(decision.DriftChange, "health.drift", Service.ARBITER),
+    _row(strategy.StrategyRecord, "decision.strategy.{strategy}", Service.ARBITER),
+    _row(strategy.AccountPlan, "decision.account", Service.ARBITER),
+    _row(strategy.FillAllocated, "decision.fill.{symbol}", Service.ARBITER),
+    _row(strategy.FeeAllocated, "decision.fee.{symbol}", Service.ARBITER),
     _row(order.IntentBlock, "order.intent.cycle", Service.ARBITER),
     _row(order.OrderRefused, "order.event.{symbol}", Service.EXECUTION),
     _row(order.OrderSubmitting, "order.event.{symbol}", Service.EXECUTION),

@@ -232,13 +232,22 @@ class ArbiterCore:
                 )
             )
             mode = change[0]
-        if isinstance(event, PredictionBlock):
-            if not event.warmup:
-                outputs.extend(self._cycle(state, event, mode, parameters))
-            # Behind the intents, which wait for nothing: what is learned here holds from the next cycle on.
-            outcome = learning.matured(state.learning, event, self._horizons_minutes)
-            outputs.extend([outcome] if outcome is not None else [])
-            outputs.extend(learning.drift_events(state.learning, event.id, event.ts_ns))
+        return [*outputs, *self.decide_in(state, event, mode)]
+
+    def decide_in(self, state: ArbiterState, event: AnyEvent, mode: Mode) -> Sequence[AnyEvent]:
+        """Return the decision that ``event`` causes in a given ``mode``, and what was learned.
+
+        Where several strategies share an account its mode is not theirs to decide (``strategies``).
+        """
+        if not isinstance(event, PredictionBlock):
+            return ()
+        outputs: list[AnyEvent] = []
+        if not event.warmup:
+            outputs.extend(self._cycle(state, event, mode, self._versions.of(state.changes)))
+        # Behind the intents, which wait for nothing: what is learned here holds from the next cycle on.
+        outcome = learning.matured(state.learning, event, self._horizons_minutes)
+        outputs.extend([outcome] if outcome is not None else [])
+        outputs.extend(learning.drift_events(state.learning, event.id, event.ts_ns))
         return outputs
 
     def _signals(self, state: ArbiterState, block: FeatureBlock, predictions: PredictionBlock) -> CycleSignals:

@@ -51,6 +51,7 @@ UNCOUNTED: tuple[Verdict, ...] = (
     Verdict.CONF_UNCALIBRATED,
     Verdict.SCALE_OUT_50PCT,
     Verdict.TIGHTEN_SL,
+    Verdict.NETTED,
 )
 """Verdicts that say nothing about how selective a gate is."""
 GATE_NAMES: tuple[str, ...] = tuple(name for name, _ in GATES)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from walstreet.domain.arbiter import ArbiterCore
+from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.autotune import PATHS, tuning_of
 from walstreet.domain.calibrate import BarrierModel, ModelCalibration
 from walstreet.domain.conformal_history import ConformalHistory, HistoryError, decode_history
@@ -17,8 +18,11 @@ from walstreet.domain.gateway_parameters import SessionHours, SessionPlan
 from walstreet.domain.model_manifest import ModelManifest, Target
 from walstreet.domain.parameter_changes import ChangeRefusedError, changed
 from walstreet.domain.reconciler import ReconcilerCore
+from walstreet.domain.strategies import Member, StrategiesCore
+from walstreet.domain.strategy_parameters import StrategyParameters, account_refusals
 from walstreet.features.core import FeaturesCore
 from walstreet.features.table import FEATURES
+from walstreet.runtime.config import convert, merge
 from walstreet.runtime.errors import UsageError
 from walstreet.runtime.sealing import read_intent_keys
 from walstreet.runtime.settings import Settings
@@ -85,8 +89,8 @@ def features_core(settings: Settings) -> FeaturesCore:
     return FeaturesCore(settings.features)
 
 
-def arbiter_core(settings: Settings) -> ArbiterCore:
-    """Return the arbiter's core.
+def arbiter_core(settings: Settings) -> ArbiterCore | StrategiesCore:
+    """Return the arbiter's core: one for the whole account, or that of the strategies which share it.
 
     Raises:
         UsageError: No calibrations, so that every prediction would be without meaning, or an unusable history.
@@ -95,12 +99,75 @@ def arbiter_core(settings: Settings) -> ArbiterCore:
         raise UsageError(
             "calibrations is empty; `walstreet up` takes them from the model manifest (models/manifest.yaml)"
         )
+    if settings.strategies.members:
+        return strategies_core(settings)
     return ArbiterCore(
         settings.arbiter,
         settings.calibrations,
         settings.barriers,
         imbalance_column=IMBALANCE_COLUMN,
         history=conformal_history(settings),
+    )
+
+
+def member_parameters(settings: Settings, profile: StrategyParameters) -> ArbiterParameters:
+    """Return section ``arbiter`` with a strategy's own values on top.
+
+    Raises:
+        UsageError: Unknown key, wrong type or a value out of range; the text carries the path.
+    """
+    tree = merge(msgspec.to_builtins(settings.arbiter), profile.arbiter)
+    return convert(tree, ArbiterParameters, f"strategies.members, {profile.name}: arbiter")
+
+
+def strategies_core(settings: Settings) -> StrategiesCore:
+    """Return the core of the strategies that share the account.
+
+    Raises:
+        UsageError: Strategies that cannot share it, with every reason.
+    """
+    parameters = {profile.name: member_parameters(settings, profile) for profile in settings.strategies.members}
+    refusals = account_refusals(
+        settings.strategies,
+        account=settings.broker.account,
+        gross_max={name: item.limits.gross_max for name, item in parameters.items()},
+    )
+    if refusals:
+        reasons = "; ".join(f"{item.strategy or 'all'}: {item.detail} ({item.reason.value})" for item in refusals)
+        raise UsageError(f"strategies.members cannot share account {settings.broker.account}: {reasons}")
+    history = conformal_history(settings)
+    return StrategiesCore(
+        settings.arbiter,
+        [
+            Member(profile=profile, core=_member_core(settings, profile, parameters[profile.name], history))
+            for profile in settings.strategies.members
+        ],
+        opening=settings.strategies.opening,
+    )
+
+
+def _member_core(
+    settings: Settings, profile: StrategyParameters, parameters: ArbiterParameters, history: ConformalHistory | None
+) -> ArbiterCore:
+    strange = [symbol for symbol in profile.symbols if symbol not in settings.session.symbols]
+    if strange and settings.session.symbols:
+        raise UsageError(
+            f"strategies.members, {profile.name}: not in session.symbols: {', '.join(strange)}; add them there"
+        )
+    wanted = profile.horizons_minutes
+    chosen = [item for item in settings.calibrations if not wanted or item.horizon_minutes in wanted]
+    if not chosen:
+        known = sorted({item.horizon_minutes for item in settings.calibrations})
+        raise UsageError(
+            f"strategies.members, {profile.name}: no model has a horizon of {list(wanted)} minutes; there are {known}"
+        )
+    return ArbiterCore(
+        parameters,
+        chosen,
+        [item for item in settings.barriers if not wanted or item.horizon_minutes in wanted],
+        imbalance_column=IMBALANCE_COLUMN,
+        # Skill was measured with the models' own sign; whoever trades against them begins without proof.
+        history=history if profile.alpha_sign > 0 else None,
     )
 
 

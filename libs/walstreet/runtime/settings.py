@@ -18,6 +18,7 @@ from walstreet.domain.governor import GovernorParameters
 from walstreet.domain.inference import InferenceParameters
 from walstreet.domain.reconciler_parameters import ReconcilerParameters
 from walstreet.domain.reconnect import ReconnectParameters
+from walstreet.domain.strategy_parameters import StrategiesParameters
 from walstreet.features.parameters import FeatureParameters
 from walstreet.runtime.config import (
     ENVIRONMENT_PREFIX,
@@ -170,6 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     execution: ExecutionParameters = ExecutionParameters()
     reconciler: ReconcilerParameters = ReconcilerParameters()
     history: HistorySettings = HistorySettings()
+    strategies: StrategiesParameters = StrategiesParameters()
     calibrations: tuple[ModelCalibration, ...] = ()
     """How each model's score becomes a forecast; `walstreet up` records the manifest's, and replay needs no file."""
     barriers: tuple[BarrierModel, ...] = ()

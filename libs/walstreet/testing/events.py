@@ -20,6 +20,7 @@ from walstreet.testing.events_base import (
 from walstreet.testing.events_blocks import decision_examples, learning_examples, market_examples
 from walstreet.testing.events_emergency import emergency_examples
 from walstreet.testing.events_orders import account_examples, order_examples
+from walstreet.testing.events_strategies import strategy_examples
 from walstreet.testing.events_tca import tca_examples
 from walstreet_events import (
     ROOT,
@@ -245,6 +246,7 @@ _MAKERS: tuple[Callable[[], list[AnyEvent | AnyTick]], ...] = (
     learning_examples,
     lambda: list(order_examples(OPEN_NS)),
     lambda: list(account_examples(OPEN_NS)),
+    lambda: strategy_examples(OPEN_NS),
     _reconciliation,
     _operations,
     lambda: list(tca_examples()),

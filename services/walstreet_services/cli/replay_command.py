@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from walstreet.adapters.nats.reader import RawMessage
+from walstreet.ports import Core
 from walstreet.replay.again import ReplayReport, replay_core
 from walstreet.runtime.cores import arbiter_core, features_core, reconciler_core
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK
@@ -52,7 +53,8 @@ async def _replay(options: argparse.Namespace) -> int:
 
 def _run(name: str, settings: Settings, messages: list[RawMessage]) -> ReplayReport:
     if name == "arbiter":
-        return replay_core(arbiter_core(settings), messages)
+        core: Core[Any] = arbiter_core(settings)
+        return replay_core(core, messages)
     if name == "features":
         return replay_core(features_core(settings), messages)
     return replay_core(reconciler_core(settings), messages)

@@ -49,6 +49,9 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.MODE_OBSERVE: "the mode allows reductions only",
     Verdict.MODE_EMERGENCY: "the mode is EMERGENCY",
     Verdict.NOT_RECONCILED: "the books are not reconciled with the broker",
+    Verdict.RISK_CLUSTER: "the limit per cluster of correlated names leaves no room",
+    Verdict.RISK_VOLATILITY: "the limit on the volatility of the book leaves no room",
+    Verdict.NETTED: "strategies wanted opposite sides and traded with each other; no order was needed",
 }
 
 
