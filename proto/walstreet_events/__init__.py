@@ -24,6 +24,7 @@ from walstreet_events.decision import (
     Outcome,
     OutcomeBlock,
     Prefilter,
+    RotationDecision,
     Verdict,
 )
 from walstreet_events.envelope import (
@@ -46,6 +47,7 @@ from walstreet_events.market import (
     BarFlag,
     BrokerStatus,
     ClockTick,
+    DailyBars,
     FeedStatus,
     InstrumentRef,
     PhaseName,
@@ -122,6 +124,7 @@ __all__ = [
     "ChainCheckpoint",
     "ClockTick",
     "Column",
+    "DailyBars",
     "DeadLetter",
     "Decision",
     "DriftChange",
@@ -169,6 +172,7 @@ __all__ = [
     "ReconReport",
     "ReconRequest",
     "ReconSnapshot",
+    "RotationDecision",
     "Service",
     "SessionPhase",
     "SessionRef",

@@ -23,10 +23,12 @@ AnyEvent: TypeAlias = (
     | market.InstrumentRef
     | market.PriorSession
     | market.SessionRef
+    | market.DailyBars
     | features.FeatureBlock
     | prediction.PredictionBlock
     | prediction.ModelHealth
     | decision.Decision
+    | decision.RotationDecision
     | decision.ModeState
     | decision.Prefilter
     | decision.Outcome

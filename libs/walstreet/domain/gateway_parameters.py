@@ -8,6 +8,10 @@ from walstreet_events import NANOS_PER_SECOND
 
 BAR_S_MAX = 300
 SYMBOLS_MAX = 500
+DAILY_LEAD_S_MAX = 3 * 3_600
+"""Half of an early close's session: a rotation in the morning would decide on yesterday's prices."""
+DAILY_DAYS_MAX = 365
+"""The broker takes longer spans in years only."""
 MARKETS = ("recorded", "synthetic", "live")
 
 
@@ -37,6 +41,14 @@ class GatewayParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How long a bar that was not wholly observed waits for the broker's history before it is written as it is."""
     volume_tolerance_bps: int = 100
     """Permitted difference of our volume from the broker's, relative to the broker's."""
+    daily_lead_s: int = 0
+    """So long before the close the broker is asked for daily bars, on which the rotation decides; 0 asks for none."""
+    daily_days: int = 250
+    """Complete days that are asked for; averages begin with the oldest, so that more of them change little."""
+    daily_adjusted: bool = True
+    """Days adjusted for splits and dividends; only a market without an adjusted history goes without."""
+    daily_retry_s: int = 10
+    """Distance of two attempts when the broker does not answer."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range or at odds with each other."""
@@ -49,6 +61,9 @@ class GatewayParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         check_range("gateway.close_delay_ms", self.close_delay_ms, 0, 5_000)
         check_range("gateway.repair_wait_s", self.repair_wait_s, 0, self.bar_s)
         check_range("gateway.volume_tolerance_bps", self.volume_tolerance_bps, 0, 10_000)
+        check_range("gateway.daily_lead_s", self.daily_lead_s, 0, DAILY_LEAD_S_MAX)
+        check_range("gateway.daily_days", self.daily_days, 2, DAILY_DAYS_MAX)
+        check_range("gateway.daily_retry_s", self.daily_retry_s, 1, 600)
 
     @property
     def bar_ns(self) -> int:

@@ -108,6 +108,8 @@ class Session:
         self._view = SessionView(self._console, live=not options.no_view)
         self._closed = asyncio.Event()
         self._readiness = Readiness()
+        self._before = 0
+        """Sequence of the TAPE's last message of earlier sessions."""
 
     async def run(self) -> int:
         """Run the session to its report and return the exit code; SIGTERM and SIGINT end it early, in order.
@@ -207,6 +209,7 @@ class Session:
             value = getattr(options, name)
             if value is not None:
                 argv += [f"--{name}", str(value)]
+        argv += self._simulator_arguments()
         if self._lockstep:
             argv += ["--exit-at-end", "--lockstep-url", parts.server.url]
             argv += ["--lockstep-credentials", str(parts.server.credentials / SIMULATOR)]
@@ -227,6 +230,10 @@ class Session:
         step_ns = 60 * 1_000_000_000 * (options.minutes or 0)
         ready["close_ns"] = min(ready["close_ns"], ready["open_ns"] + step_ns) if step_ns else ready["close_ns"]
         return ready
+
+    def _simulator_arguments(self) -> list[str]:
+        """Return further arguments of the simulator."""
+        return []
 
     def _session_layer(self, parts: Parts, ready: dict[str, Any]) -> Tree:
         return {
@@ -376,6 +383,7 @@ class Session:
         messages, last = await read_all(parts.admin)
         dead = await last_sequence(parts.admin, Stream.DEAD)
         tape = _verify(messages, last)
+        messages = [message for message in messages if message.seq > self._before]
         summary = _summarize(messages) if tape.clean else self._summarizer.finish()
         memory = {name: process.life.memory_peak_kib for name, process in parts.processes.items()}
         outcome = Outcome(

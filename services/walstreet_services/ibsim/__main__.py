@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from walstreet.adapters.free_ports import free_port
+from walstreet_services.ibsim.account_file import AccountFile
 from walstreet_services.ibsim.calendar_xnys import session_on
 from walstreet_services.ibsim.conductor import Conductor, ConductorError, Turns
 from walstreet_services.ibsim.desk import DeskOptions
@@ -65,6 +66,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--day", type=_day, default=None, help="session, as YYYY-MM-DD")
     parser.add_argument("--symbols", default="", help="comma-separated; default: all that the market has")
     parser.add_argument("--account", default="DU000001")
+    parser.add_argument("--account-file", type=Path, help="keeps the account: a later session goes on from it")
     parser.add_argument("--cash", type=float, default=1_000_000.0, help="USD at the start")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -72,6 +74,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--speed", default="1", help="session seconds per wall second, or max")
     parser.add_argument("--minutes", type=int, default=390, help="minutes of the session that are played")
+    parser.add_argument(
+        "--last-minutes", type=int, help="begin so many minutes before the close; the day before is past"
+    )
+    parser.add_argument("--history-sessions", type=int, default=6, help="earlier sessions of a synthetic market")
     parser.add_argument("--step-seconds", type=int, default=5)
     parser.add_argument("--lead-seconds", type=int, default=LEAD_SECONDS, help="time before the open")
     parser.add_argument("--journal", type=Path, help="file of the ground truth, JSON lines, appended")
@@ -121,6 +127,7 @@ def _market(arguments: argparse.Namespace) -> Market:
             step_ns=step_ns,
             minutes=arguments.minutes,
             planted=arguments.planted,
+            history_sessions=arguments.history_sessions,
         )
     if arguments.day is None:
         raise UsageError("--day YYYY-MM-DD is needed: it is the session that is played")
@@ -138,11 +145,13 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
     delays = (arguments.order_latency_ms, arguments.cancel_latency_ms, arguments.commission_delay_ms)
     if min(delays) < 0 or arguments.lead_seconds < 0:
         raise UsageError("latencies, delays and --lead-seconds must not be negative")
+    if arguments.last_minutes is not None and arguments.last_minutes <= 0:
+        raise UsageError("--last-minutes must not be below 1")
     faults = None
     if arguments.faults is not None or arguments.control:
         faults = FaultOptions(script=FaultScript() if arguments.faults is None else load_script(arguments.faults))
     order_ns, cancel_ns, commission_ns = (value * MILLISECOND_NS for value in delays)
-    return SimulatorServer(
+    server = SimulatorServer(
         market,
         matching,
         Journal(None if arguments.describe else arguments.journal),
@@ -150,7 +159,13 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
             account=arguments.account,
             cash_nano=round(arguments.cash * NANO_PER_DOLLAR),
             live_permission=not arguments.delayed_data,
-            desk=DeskOptions(order_latency_ns=order_ns, cancel_latency_ns=cancel_ns, commission_delay_ns=commission_ns),
+            desk=DeskOptions(
+                order_latency_ns=order_ns,
+                cancel_latency_ns=cancel_ns,
+                commission_delay_ns=commission_ns,
+                # Executions of several sessions of one account must not share an id.
+                execution_prefix=f"{market.session.date.toordinal():08x}",
+            ),
         ),
         speed=speed,
         lead_seconds=arguments.lead_seconds,
@@ -158,6 +173,11 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
         start_on_subscription=not arguments.start_on_signal,
         faults=faults,
     )
+    if arguments.account_file is not None and not arguments.describe:
+        AccountFile(arguments.account_file, server.gateway).save()
+    if arguments.last_minutes is not None and not arguments.describe:
+        server.playback.skip_until(market.session.close_ns - arguments.last_minutes * 60 * NS_PER_SECOND)
+    return server
 
 
 async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect_turns: ConnectTurns | None) -> int:

@@ -24,7 +24,7 @@ from walstreet_services.ibsim.market_world import (
     session_minutes,
     symbol_world,
 )
-from walstreet_services.ibsim.model import Instrument
+from walstreet_services.ibsim.model import Bar, Instrument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,6 +120,30 @@ class SyntheticMarket(PathMarket):
             lot_size=LOT_SIZE_SHARES,
             generator=stream(self._seed, f"symbol:{spec.symbol}", session.date.toordinal(), Purpose.PATH),
             buy_tilt=SIGNAL_FLOW_TILT * world.signal[position][: session_minutes(session)],
+        )
+
+    def _daily_bar(self, instrument_index: int, session: Session, what: str) -> Bar | None:
+        """Return a past day from its minutes: the steps inside them add nothing to a day, and take long to make."""
+        if session.date >= self._session.date or what not in {"TRADES", "ADJUSTED_LAST"}:
+            return None
+        bars = self._worlds[instrument_index].bars[self._position(session)]
+        rows = np.flatnonzero(bars.present)
+        if not len(rows):
+            return None
+        high, low, close = (
+            int(bars.high_nano[rows].max()),
+            int(bars.low_nano[rows].min()),
+            int(bars.close_nano[rows[-1]]),
+        )
+        return Bar(
+            start_ns=session.open_ns,
+            open_nano=int(bars.open_nano[rows[0]]),
+            high_nano=high,
+            low_nano=low,
+            close_nano=close,
+            volume_micro=int(bars.volume_shares[rows].sum()) * MICRO_SHARES_PER_SHARE,
+            wap_nano=(high + low + close) // 3,
+            count=len(rows),
         )
 
     def _past_sessions(self, instrument_index: int, bar_seconds: int, what: str) -> Sequence[Session]:
