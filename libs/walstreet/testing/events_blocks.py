@@ -165,7 +165,10 @@ def rotation_decision() -> RotationDecision:
         reasons=("chosen", "trend_gate"),
         verdicts=("accepted", "unchanged"),
         columns=(
+            Column(name="price_usd", unit="usd", values=float_block([102.5, float("nan")])),
             Column(name="weight_target", unit="weight", values=float_block([0.5, 0.0])),
+            Column(name="held_shares", unit="shares", values=float_block([0.0, 3.0])),
+            Column(name="wanted_shares", unit="shares", values=float_block([121.951219, 0.0])),
             Column(name="order_shares", unit="shares", values=float_block([121.0, 0.0])),
         ),
         config_hash="cd" * 32,

@@ -16,7 +16,6 @@ from walstreet.domain.observations import Observation
 from walstreet.research.swing_config import SwingConfig
 from walstreet_services.cli.bot_live import MARKET_MODES, simulator_arguments
 
-SIMULATOR_READY_S = 120.0
 STOP_S = 5.0
 
 

@@ -19,8 +19,8 @@ from walstreet_services.cli.bot_inputs import CONFIG_DIR
 CLOSE_MINUTES_ET = 16 * 60
 """Regular close in New York, from which the configured time of the rebalance is counted back."""
 MARKET_MODES = {"live": "live", "delayed": "delayed", "delayedFrozen": "delayed"}
-SIM_SESSIONS = 260
-"""Days of history of a simulated synthetic market."""
+SIM_SESSIONS = 160
+"""Days of history of a simulated synthetic market; a correlation needs 91 of them."""
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,6 +35,9 @@ WATCH_S = 1.0
 class RotationSession(Session):
     """One day; the same life as `walstreet up`, with another broker, profile and log."""
 
+    # Most of a year is generated, and the session played up to its last minutes, before the simulator is ready.
+    simulator_ready_s = 300.0
+
     def __init__(self, options: argparse.Namespace, config: SwingConfig) -> None:
         """Take the swing portfolio's configuration; ``options`` are those of `bot trade`."""
         cash = config.backtest.equity_usd if options.cash is None else options.cash

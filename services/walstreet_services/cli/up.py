@@ -94,6 +94,8 @@ class Parts:
 class Session:
     """One embedded session from nothing to its report."""
 
+    simulator_ready_s = SIMULATOR_READY_S
+
     def __init__(self, options: argparse.Namespace) -> None:
         """Check the arguments that can be checked before anything starts."""
         self._options = options
@@ -218,7 +220,7 @@ class Session:
         process = self._spawn(parts, "ibsim", [sys.executable, "-m", "walstreet_services.ibsim", *argv], restart=False)
         ended = asyncio.create_task(process.ended.wait(), name="ibsim-ended")
         first = asyncio.create_task(process.wait_first_line(), name="ibsim-ready")
-        await asyncio.wait({ended, first}, timeout=SIMULATOR_READY_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, first}, timeout=self.simulator_ready_s, return_when=asyncio.FIRST_COMPLETED)
         for task in (ended, first):
             task.cancel()
         if not process.first_line.done():

@@ -75,7 +75,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--speed", default="1", help="session seconds per wall second, or max")
     parser.add_argument("--minutes", type=int, default=390, help="minutes of the session that are played")
     parser.add_argument(
-        "--last-minutes", type=int, help="begin so many minutes before the close; the day before is past"
+        "--last-minutes", type=int, help="begin so long before the close; nobody saw what was before"
     )
     parser.add_argument("--history-sessions", type=int, default=6, help="earlier sessions of a synthetic market")
     parser.add_argument("--step-seconds", type=int, default=5)
