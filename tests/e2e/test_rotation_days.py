@@ -55,7 +55,7 @@ DAY_BOUND_S = 600.0
 SETTINGS = ("--set", "selection.hold_bonus=0", "--seed", "5", "--last-minutes", "18")
 """The literal choice of names, which changes them within ten days, on a market whose trends it finds."""
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(len(DAYS) * DAY_BOUND_S), pytest.mark.spec("004.16")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(len(DAYS) * DAY_BOUND_S), pytest.mark.spec("004.strategy", "004.acceptance")]
 
 
 @dataclass(frozen=True, slots=True)

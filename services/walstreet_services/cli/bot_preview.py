@@ -1,8 +1,8 @@
 """Owns `bot trade --dry-run`: the orders of a rebalance made now, and why, without a log and without sending anything.
 
 The same pure functions decide as in the arbiter; what differs is where the facts come from: here they are one reading
-of the broker (positions, cash, today's executions). What only the log knows stands at its start: no good-faith violation,
-no day trade; and settled cash is the broker's.
+of the broker (positions, cash, today's executions). What only the log knows stands at its start: no good-faith
+violation, no day trade; and settled cash is the broker's.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ PROFILE = "rotation.yaml"
 LOCAL = "config.local.yaml"
 STATE = Path("state") / "rotation"
 WATCH_S = 1.0
+TURN_S = 300
 
 
 class RotationSession(Session):
@@ -81,6 +82,8 @@ class RotationSession(Session):
 
     def _simulator_arguments(self) -> list[str]:
         extra = ["--history-sessions", str(SIM_SESSIONS), "--last-minutes", str(self._bot.last_minutes)]
+        # A late start makes the whole day's bars in one turn.
+        extra += ["--turn-seconds", str(TURN_S)]
         for name in ("account_file", "faults"):
             value = getattr(self._bot, name)
             if value is not None:

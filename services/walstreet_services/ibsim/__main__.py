@@ -17,7 +17,13 @@ import structlog
 from walstreet.adapters.free_ports import free_port
 from walstreet_services.ibsim.account_file import AccountFile
 from walstreet_services.ibsim.calendar_xnys import session_on
-from walstreet_services.ibsim.conductor import Conductor, ConductorError, Turns
+from walstreet_services.ibsim.conductor import (
+    READY_SECONDS_MAX,
+    TURN_SECONDS_MAX,
+    Conductor,
+    ConductorError,
+    Turns,
+)
 from walstreet_services.ibsim.desk import DeskOptions
 from walstreet_services.ibsim.fault_load import FaultError, load_script
 from walstreet_services.ibsim.fault_model import FaultScript
@@ -74,9 +80,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--speed", default="1", help="session seconds per wall second, or max")
     parser.add_argument("--minutes", type=int, default=390, help="minutes of the session that are played")
-    parser.add_argument(
-        "--last-minutes", type=int, help="begin so long before the close; nobody saw what was before"
-    )
+    parser.add_argument("--last-minutes", type=int, help="begin so long before the close; nobody saw what was before")
     parser.add_argument("--history-sessions", type=int, default=6, help="earlier sessions of a synthetic market")
     parser.add_argument("--step-seconds", type=int, default=5)
     parser.add_argument("--lead-seconds", type=int, default=LEAD_SECONDS, help="time before the open")
@@ -93,6 +97,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--control", default="", help="control socket of the faults: a path or 127.0.0.1:PORT")
     parser.add_argument("--lockstep-url", help="NATS server that carries the turns; needs --speed max")
     parser.add_argument("--lockstep-credentials", type=Path)
+    parser.add_argument("--turn-seconds", type=float, default=TURN_SECONDS_MAX, help="longest turn of a service, wall")
     return parser.parse_args(argv)
 
 
@@ -145,6 +150,8 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
     delays = (arguments.order_latency_ms, arguments.cancel_latency_ms, arguments.commission_delay_ms)
     if min(delays) < 0 or arguments.lead_seconds < 0:
         raise UsageError("latencies, delays and --lead-seconds must not be negative")
+    if not 1.0 <= arguments.turn_seconds <= 3_600.0:
+        raise UsageError(f"--turn-seconds {arguments.turn_seconds} is outside 1..3600")
     if arguments.last_minutes is not None and arguments.last_minutes <= 0:
         raise UsageError("--last-minutes must not be below 1")
     faults = None
@@ -205,7 +212,7 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
     if arguments.lockstep_url:
         assert connect_turns is not None
         turns = await connect_turns(arguments.lockstep_url, arguments.lockstep_credentials)
-        player: asyncio.Task[None] | asyncio.Task[int] = loop.create_task(Conductor(server.playback, turns).run())
+        player: asyncio.Task[None] | asyncio.Task[int] = loop.create_task(_conductor(arguments, server, turns).run())
     else:
         player = server.play()
     stopped = loop.create_task(stop.wait())
@@ -225,6 +232,13 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
         stopped.cancel()
         await asyncio.wait_for(server.close(), CLOSE_SECONDS_MAX)
     return code
+
+
+def _conductor(arguments: argparse.Namespace, server: SimulatorServer, turns: Turns) -> Conductor:
+    longest = arguments.turn_seconds
+    return Conductor(
+        server.playback, turns, turn_seconds_max=longest, ready_seconds_max=max(READY_SECONDS_MAX, longest)
+    )
 
 
 def _facts(arguments: argparse.Namespace, server: SimulatorServer) -> dict[str, str | int | bool | list[str]]:

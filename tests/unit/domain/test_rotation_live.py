@@ -38,6 +38,8 @@ from walstreet_events import (
 )
 
 SYMBOLS = ("AAA", "BBB", "CCC")
+pytestmark = pytest.mark.spec("004.strategy")
+
 ROWS = 30
 DECISION_NS = CLOSE_NS - 5 * MINUTE_NS
 SELECTION = RotationParameters(

@@ -18,6 +18,8 @@ from walstreet_services.cli.bot_live import lead_seconds, rotation_layer, rotati
 from walstreet_services.cli.bot_preview import as_plain
 from walstreet_services.cli.bot_trade import show_rebalance
 
+pytestmark = pytest.mark.spec("004.cli", "004.strategy")
+
 ROOT = Path(__file__).resolve().parents[4]
 CONFIG = ROOT / "config"
 
