@@ -48,14 +48,18 @@ DAYS = (
     "2023-12-04",
 )
 EARLY_CLOSE = "2023-11-24"
-DIVIDEND_DAY = "2023-11-29"
+DIVIDEND_DAY = "2023-11-22"
 DIVIDEND = "{kind: dividend, at: open+60, symbol: GLD, usd_per_share: 0.75, price_drops: false}"
 CASH_USD = 25_000
 DAY_BOUND_S = 600.0
 SETTINGS = ("--set", "selection.hold_bonus=0", "--seed", "5", "--last-minutes", "18")
 """The literal choice of names, which changes them within ten days, on a market whose trends it finds."""
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(len(DAYS) * DAY_BOUND_S), pytest.mark.spec("004.strategy", "004.acceptance")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(len(DAYS) * DAY_BOUND_S),
+    pytest.mark.spec("004.strategy", "004.acceptance"),
+]
 
 
 @dataclass(frozen=True, slots=True)

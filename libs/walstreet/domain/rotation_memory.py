@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from walstreet.domain import day_trades, settlement
+from walstreet.domain.daily_bars import date_of_ns
 from walstreet.domain.day_trades import DayTrades
 from walstreet.domain.ledger import Ledger
 from walstreet.domain.settlement import SettlementBook
@@ -46,6 +47,8 @@ class RotationMemory:
     book: SettlementBook | None = None
     """None until the broker has named settled cash."""
     broker_settled_nano: int | None = None
+    broker_ts_ns: int = 0
+    """Time of that reading."""
     trades: DayTrades | None = None
     orders: dict[str, bool] = field(default_factory=dict)
     """Intents of the session that became orders; a sell in two children is one order."""
@@ -64,6 +67,7 @@ class RotationMemory:
             self.close_ns,
             self.book,
             self.broker_settled_nano,
+            self.broker_ts_ns,
             self.trades,
             list(self.orders),
             self.traded,
@@ -102,11 +106,21 @@ def _session(memory: RotationMemory, session_date: str, close_ns: int) -> None:
     memory.trades = day_trades.begin_session(trades, session_date)
     if memory.book is not None:
         memory.book = settlement.begin_session(memory.book, session_date)
+    _take_over(memory)
 
 
 def _account(memory: RotationMemory, event: AccountValues) -> None:
-    settled = memory.broker_settled_nano = event.settled_cash_nano
-    if settled is None or not memory.session_date:
+    memory.broker_settled_nano, memory.broker_ts_ns = event.settled_cash_nano, event.ts_ns
+    _take_over(memory)
+
+
+def _take_over(memory: RotationMemory) -> None:
+    """Make the broker's reading of this day our own count, as long as nothing of the session can be missing in it.
+
+    The day's first reading may come before the session is known, and no further one comes unless something changes.
+    """
+    settled = memory.broker_settled_nano
+    if settled is None or date_of_ns(memory.broker_ts_ns) < memory.session_date or not memory.session_date:
         return
     if memory.book is None:
         memory.book = SettlementBook(session=memory.session_date, settled_nano=settled)

@@ -132,19 +132,7 @@ class CashAccount:
         self.unsettled_nano = 0
         self.cash_nano += dividend_nano
         opened = open_ns(date)
-        self.fold(
-            SessionRef(
-                id=self._id("session"),
-                cause=ROOT,
-                ts_ns=opened,
-                session_date=date,
-                open_ns=opened,
-                close_ns=opened + SESSION_NS,
-                symbols=self.symbols,
-                bar_ns=MINUTE_NS,
-                market="synthetic",
-            )
-        )
+        self.fold(self.session(date))
         if not self.ledger.opened:
             held = tuple(
                 Position(symbol=symbol, con_id=1, quantity_micro=quantity, average_cost_nano=PRICE_SCALE)
@@ -152,6 +140,21 @@ class CashAccount:
             )
             self.fold(Positions(id=self._id("positions"), cause=ROOT, ts_ns=opened, account="DU1", positions=held))
         self.tell(opened)
+
+    def session(self, date: str) -> SessionRef:
+        """Return the reference facts of a session."""
+        opened = open_ns(date)
+        return SessionRef(
+            id=self._id("session"),
+            cause=ROOT,
+            ts_ns=opened,
+            session_date=date,
+            open_ns=opened,
+            close_ns=opened + SESSION_NS,
+            symbols=self.symbols,
+            bar_ns=MINUTE_NS,
+            market="synthetic",
+        )
 
     def tell(self, ts_ns: int) -> None:
         """Let the broker report the account."""

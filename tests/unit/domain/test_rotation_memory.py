@@ -6,7 +6,7 @@ import numpy as np
 
 from walstreet.domain.rotation_live_parameters import RotationLiveParameters
 from walstreet.domain.rotation_memory import FEES_MAX, RotationMemory, note
-from walstreet.testing.rotation_world import CashAccount, dates
+from walstreet.testing.rotation_world import CashAccount, dates, open_ns
 from walstreet_events import PRICE_SCALE, QUANTITY_SCALE, ROOT, OrderCommission, derive_id
 
 FIRST, SECOND, THIRD = dates(3)
@@ -48,6 +48,21 @@ def test_a_dividend_comes_in_by_the_brokers_reading() -> None:
     found.begin(SECOND, dividend_nano=12 * PRICE_SCALE)
     assert settled(found) == 10_012
     assert found.memory.taken_over_nano == 12 * PRICE_SCALE
+
+
+def test_a_reading_before_the_session_counts_from_its_begin() -> None:
+    """Execution may report the account before the gateway names the session; yesterday's reading does not count."""
+    found = account()
+    found.cash_nano += 12 * PRICE_SCALE
+    found.tell(open_ns(SECOND) - 3_600 * 10**9)
+    assert settled(found) == 10_012, "the first session has neither ended nor traded"
+    late = account()
+    trade(late, "A", 10)
+    late.cash_nano += 12 * PRICE_SCALE
+    late.tell(open_ns(SECOND) - 3_600 * 10**9)
+    assert settled(late) == 10_000 - 1_000 - 0.35
+    note(late.memory, late.session(SECOND), late.ledger)
+    assert settled(late) == 10_012 - 1_000 - 0.35
 
 
 def test_a_reading_after_a_trade_changes_nothing() -> None:
