@@ -76,7 +76,7 @@ async def connected(
             paced=not options.sim,
         ),
         clock=WallClock(),
-        observer=seen.append,
+        observer=lambda observation: seen.append(observation),  # noqa: PLW0108 - the port names its argument
     )
     await broker.connect()
     try:

@@ -101,7 +101,8 @@ def _view(
 ) -> AccountView:
     account = snapshot.account
     settled = account.settled_cash_nano if account else None
-    sent = {item.perm_id: True for item in (*snapshot.executions, *snapshot.open_orders)}
+    sent = {item.perm_id: True for item in snapshot.executions}
+    sent |= {item.perm_id: True for item in snapshot.open_orders}
     working: dict[str, int] = {}
     for order in snapshot.open_orders:
         left = order.quantity_micro - order.filled_micro
@@ -137,7 +138,7 @@ def _schedule(config: SwingConfig) -> str:
 def as_plain(record: RotationDecision, plan: RotationPlan | None = None) -> dict[str, Any]:
     """Return a record of a rebalance as plain values for tables and JSON."""
     table = {column.name: column.values.array().tolist() for column in record.columns}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "symbol": symbol,
             **{name: None if values[index] != values[index] else values[index] for name, values in table.items()},
