@@ -24,6 +24,7 @@ from walstreet_events.decision import (
     Outcome,
     OutcomeBlock,
     Prefilter,
+    RotationDecision,
     Verdict,
 )
 from walstreet_events.envelope import (
@@ -47,6 +48,7 @@ from walstreet_events.market import (
     BorrowBlock,
     BrokerStatus,
     ClockTick,
+    DailyBars,
     FeedStatus,
     InstrumentRef,
     PhaseName,
@@ -153,6 +155,7 @@ __all__ = [
     "ChainCheckpoint",
     "ClockTick",
     "Column",
+    "DailyBars",
     "DeadLetter",
     "Decision",
     "DriftChange",
@@ -215,6 +218,7 @@ __all__ = [
     "ReconReport",
     "ReconRequest",
     "ReconSnapshot",
+    "RotationDecision",
     "Service",
     "SessionPhase",
     "SessionRef",

@@ -24,10 +24,12 @@ AnyEvent: TypeAlias = (
     | market.PriorSession
     | market.BorrowBlock
     | market.SessionRef
+    | market.DailyBars
     | features.FeatureBlock
     | prediction.PredictionBlock
     | prediction.ModelHealth
     | decision.Decision
+    | decision.RotationDecision
     | decision.ModeState
     | decision.Prefilter
     | decision.Outcome

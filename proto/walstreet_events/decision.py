@@ -82,6 +82,45 @@ class Decision(Event, frozen=True, tag="decision.v1"):
     """Identifies the parameters in force."""
 
 
+class RotationDecision(Event, frozen=True, tag="rotation_decision.v1"):
+    """The record of one daily rebalance: every number and every reason, whether anything was ordered or not.
+
+    Its intents follow in an ``IntentBlock`` that names it; arrays have the shape (N,) in the order of ``symbols``.
+    """
+
+    strategy: str
+    """Which strategy of the account decided."""
+    session_date: str
+    symbols: tuple[str, ...]
+    bars: str
+    """Id of the ``DailyBars`` that were decided on."""
+    mode: Mode
+    status: str
+    """Stable code of the whole: ``rebalance``, ``in_band``, or why nothing could be decided."""
+    equity_nano: int
+    """Of the account, 0 when unknown."""
+    settled_nano: int
+    """Settled cash free for purchases: the smaller of the broker's and our own, less what is committed."""
+    committed_nano: int
+    orders_before: int
+    """Orders of the session before this rebalance."""
+    day_trades: int
+    """Of the last five sessions."""
+    good_faith_violations: int
+    """Within a year."""
+    exposure: float
+    """Factor of the regime overlay."""
+    chosen: tuple[str, ...]
+    """Selected names, best first."""
+    reasons: tuple[str, ...]
+    """(N,) why the symbol was selected or not."""
+    verdicts: tuple[str, ...]
+    """(N,) what became of its order: ``accepted``, ``unchanged``, or the first rule that stopped it."""
+    columns: tuple[Column, ...]
+    config_hash: str
+    """Identifies the parameters in force."""
+
+
 class ModeState(Event, frozen=True, tag="mode_state.v1"):
     """The operating mode changed."""
 

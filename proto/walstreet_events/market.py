@@ -165,6 +165,26 @@ class PriorSession(Event, frozen=True, tag="prior_session.v1"):
     """Close of the session before that one."""
 
 
+class DailyBars(Event, frozen=True, tag="daily_bars.v1"):
+    """Daily bars as the broker gave them shortly before the close; the last row is of the day that is not over yet.
+
+    What the daily rotation decides on. Arrays have the shape (T, N): days by symbols, 0 where a symbol has no bar.
+    """
+
+    session_date: str
+    symbols: tuple[str, ...]
+    dates: tuple[str, ...]
+    """(T,) ISO dates of the sessions, ascending; the last one is ``session_date``."""
+    what: str
+    """The broker's kind of history behind the complete days: ``ADJUSTED_LAST`` or ``TRADES``."""
+    provisional_end_ns: int
+    """End of the last minute in the last row; ``ts_ns`` is when the broker was asked."""
+    open_nano: IntBlock
+    high_nano: IntBlock
+    low_nano: IntBlock
+    close_nano: IntBlock
+
+
 class SessionRef(Event, frozen=True, tag="session_ref.v1"):
     """Facts about the session to be traded, which every service needs before the first bar."""
 

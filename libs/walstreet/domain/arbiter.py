@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from walstreet.domain import book_memory, horizon_learning, learning
+from walstreet.domain import book_memory, horizon_learning, learning, rotation_live, rotation_memory
 from walstreet.domain.arbiter_fold import NO_VALUES, fold
 from walstreet.domain.arbiter_parameters import ArbiterParameters, config_hash
 from walstreet.domain.arbiter_state import (
@@ -35,6 +35,7 @@ from walstreet.domain.units import FloatArray
 from walstreet_events import (
     NANOS_PER_SECOND,
     AnyEvent,
+    DailyBars,
     Decision,
     DriftChange,
     FeatureBlock,
@@ -156,6 +157,7 @@ class ArbiterCore:
             book_memory.note_fill(state.book, event, self._learning)
         elif isinstance(event, FeatureBlock):
             event = self._slim(event)
+        rotation_memory.note(state.rotation, event, state.ledger)
         fold(state, event)
         parameters = self._versions.of(state.changes)
         if isinstance(event, PredictionBlock):
@@ -232,6 +234,8 @@ class ArbiterCore:
                 )
             )
             mode = change[0]
+        if isinstance(event, DailyBars):
+            outputs.extend(rotation_live.rebalance(state, event, mode, parameters.rotation))
         return [*outputs, *self.decide_in(state, event, mode)]
 
     def decide_in(self, state: ArbiterState, event: AnyEvent, mode: Mode) -> Sequence[AnyEvent]:
@@ -242,8 +246,9 @@ class ArbiterCore:
         if not isinstance(event, PredictionBlock):
             return ()
         outputs: list[AnyEvent] = []
-        if not event.warmup:
-            outputs.extend(self._cycle(state, event, mode, self._versions.of(state.changes)))
+        parameters = self._versions.of(state.changes)
+        if parameters.intraday and not event.warmup:
+            outputs.extend(self._cycle(state, event, mode, parameters))
         # Behind the intents, which wait for nothing: what is learned here holds from the next cycle on.
         outcome = learning.matured(state.learning, event, self._horizons_minutes)
         outputs.extend([outcome] if outcome is not None else [])

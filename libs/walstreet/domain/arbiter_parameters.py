@@ -25,6 +25,7 @@ from walstreet.domain.netting import NettingParameters
 from walstreet.domain.prefilter import PrefilterParameters
 from walstreet.domain.rebalance import RebalanceParameters
 from walstreet.domain.risk_weights import RiskWeightParameters
+from walstreet.domain.rotation_live_parameters import RotationLiveParameters
 from walstreet.domain.session_rules import SessionParameters
 from walstreet.domain.shrinkage import UnknownCorrelationParameters
 from walstreet.domain.size import SizeParameters
@@ -88,6 +89,9 @@ class ArbiterParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     barrier: BarrierParameters = BarrierParameters()
     learning: LearningParameters = LearningParameters()
     gates: GateSwitches = GateSwitches()
+    intraday: bool = True
+    """Whether the intraday cycle decides; without it only the rotation orders, and learning from forecasts goes on."""
+    rotation: RotationLiveParameters = RotationLiveParameters()
     shares_outstanding: dict[str, int] = {}
     """Per symbol, needed by ``cost.impact: almgren`` only; a symbol without it then fails closed."""
 

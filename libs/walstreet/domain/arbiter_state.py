@@ -21,6 +21,7 @@ from walstreet.domain.mode import Cause, ModeMemory, standing_causes
 from walstreet.domain.mode_causes import FaultMemory, LossMemory, fact_causes, gross_usd
 from walstreet.domain.parameter_changes import Changes
 from walstreet.domain.prefilter import PrefilterMemory
+from walstreet.domain.rotation_memory import RotationMemory
 from walstreet.domain.units import price_usd
 from walstreet.domain.working_orders import WorkingOrders
 from walstreet_events import FeatureBlock, InstrumentRef, Mode
@@ -100,6 +101,8 @@ class ArbiterState:
     learning: LearningState = field(default_factory=LearningState)
     exits: dict[str, BarrierMemory] = field(default_factory=dict)
     """Scale-outs and soft stops of held symbols."""
+    rotation: RotationMemory = field(default_factory=RotationMemory)
+    """Settled cash, day trades, orders and rebalance of the daily rotation."""
     changes: Changes = field(default_factory=Changes)
     """Parameters changed since the start."""
     counters: dict[str, int] = field(default_factory=dict)
@@ -144,6 +147,7 @@ class ArbiterState:
             self.losses.canonical(),
             self.faults.canonical(),
             self.prefilter.canonical(),
+            self.rotation.canonical(),
             self.changes.canonical(),
             self.counters,
         )

@@ -14,6 +14,7 @@ from walstreet.domain.bar_history import Repair, warmup_bars
 from walstreet.domain.bar_types import SealedBar, to_block
 from walstreet.domain.bars import BarBuilder, MarketObservation
 from walstreet.domain.borrow import borrow_block
+from walstreet.domain.daily_bars import daily_block
 from walstreet.domain.gateway_parameters import GatewayParameters, SessionPlan
 from walstreet.domain.gateway_state import GatewayState, fold
 from walstreet.domain.gateway_status import broker_event, feed_event, halt_event, instrument_events, session_event
@@ -22,6 +23,7 @@ from walstreet.domain.observations import (
     BorrowObserved,
     BrokerBarObserved,
     CommissionObserved,
+    DailyBarsObserved,
     DecisionTimed,
     ExecutionObserved,
     FeedObserved,
@@ -134,6 +136,8 @@ class GatewayCore:
                 outputs = self._time(state, observation.ts_ns)
             case HistoryObserved():
                 outputs = self._history(state, observation)
+            case DailyBarsObserved():
+                outputs = self._daily(state, observation)
             case InstrumentsObserved():
                 outputs = instrument_events(state, self._plan, observation)
             case FeedObserved():
@@ -211,6 +215,12 @@ class GatewayCore:
         state.repair.learn(history, self._plan, state.bar_end_ns)
         state.now_ns = max(state.now_ns, history.ts_ns)
         return [*outputs, *(event for _, _, event in self._written(state))]
+
+    def _daily(self, state: GatewayState, observed: DailyBarsObserved) -> Sequence[AnyEvent]:
+        """Return the session's daily bars once; a life that asks again after a restart finds them on the log."""
+        if state.daily:
+            return ()
+        return (daily_block(observed, self._plan, self._plan.symbols, days=self._parameters.daily_days),)
 
     # ---------------------------------------------------------------------------------------------- time
 

@@ -8,6 +8,10 @@ from walstreet_events import NANOS_PER_SECOND
 
 BAR_S_MAX = 300
 SYMBOLS_MAX = 500
+DAILY_LEAD_S_MAX = 3 * 3_600
+"""Half of an early close's session: a rotation in the morning would decide on yesterday's prices."""
+DAILY_DAYS_MAX = 365
+"""The broker takes longer spans in years only."""
 MARKETS = ("recorded", "synthetic", "live")
 
 
@@ -39,6 +43,14 @@ class GatewayParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Distance of confirmations of what can be borrowed (generic tick 236), a multiple of ``tick_s``; 0 asks none."""
     volume_tolerance_bps: int = 100
     """Permitted difference of our volume from the broker's, relative to the broker's."""
+    daily_lead_s: int = 0
+    """So long before the close the broker is asked for daily bars, on which the rotation decides; 0 asks for none."""
+    daily_days: int = 250
+    """Complete days that are asked for; averages begin with the oldest, so that more of them change little."""
+    daily_adjusted: bool = True
+    """Days adjusted for splits and dividends; only a market without an adjusted history goes without."""
+    daily_retry_s: int = 10
+    """Distance of two attempts when the broker does not answer."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range or at odds with each other."""
@@ -54,6 +66,9 @@ class GatewayParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         if self.borrow_s % self.tick_s:
             raise ValueError(f"gateway.borrow_s={self.borrow_s} is no multiple of gateway.tick_s={self.tick_s}")
         check_range("gateway.volume_tolerance_bps", self.volume_tolerance_bps, 0, 10_000)
+        check_range("gateway.daily_lead_s", self.daily_lead_s, 0, DAILY_LEAD_S_MAX)
+        check_range("gateway.daily_days", self.daily_days, 2, DAILY_DAYS_MAX)
+        check_range("gateway.daily_retry_s", self.daily_retry_s, 1, 600)
 
     @property
     def bar_ns(self) -> int:

@@ -18,6 +18,7 @@ from walstreet_events import (
     BarBlock,
     BrokerStatus,
     ClockTick,
+    DailyBars,
     FeedStatus,
     InstrumentRef,
     IntBlock,
@@ -55,6 +56,8 @@ class GatewayState:
     link: bool | None = None
     statuses: int = 0
     """Status and reference events written so far; it makes their ids unique."""
+    daily: bool = False
+    """Whether the session's daily bars have been written."""
 
     builder: BarBuilder | None = None
     sealed: deque[SealedBar] = field(default_factory=deque)
@@ -76,7 +79,7 @@ class GatewayState:
         """Forget what belonged to an older session; connection, feeds, halts and prices outlive it."""
         self.session_date, self.session, self.phase = session_date, None, None
         self.tick_ns = self.bar_end_ns = 0
-        self.refs, self.priors = {}, {}
+        self.refs, self.priors, self.daily = {}, {}, False
         self.builder, self.repair, self.sealed = None, None, deque()
 
 
@@ -93,6 +96,8 @@ def fold(state: GatewayState, event: AnyEvent) -> None:
             state.tick_ns = event.ts_ns
         case BarBlock():
             _fold_bar(state, event)
+        case DailyBars():
+            state.daily = True
         case InstrumentRef() | PriorSession() | FeedStatus() | BrokerStatus() | SymbolStatus():
             state.statuses += 1
             _fold_status(state, event)

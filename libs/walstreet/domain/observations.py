@@ -298,6 +298,17 @@ class HistoryObserved(msgspec.Struct, frozen=True, kw_only=True):
     bars: dict[str, tuple[HistoryBar, ...]]
 
 
+class DailyBarsObserved(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daily rotation decides on: complete daily bars, and today's minute bars up to ``ts_ns``."""
+
+    ts_ns: int
+    what: str
+    """The broker's kind of history behind ``daily``."""
+    daily: dict[str, tuple[HistoryBar, ...]]
+    """Per symbol, oldest first; a symbol without an answer is absent."""
+    minutes: dict[str, tuple[HistoryBar, ...]]
+
+
 class InstrumentsObserved(msgspec.Struct, frozen=True, kw_only=True):
     """Qualified instruments with prior close and average daily volume (0 when unknown)."""
 
@@ -361,6 +372,7 @@ Observation: TypeAlias = (
     | SnapshotObserved
     | MarginObserved
     | HistoryObserved
+    | DailyBarsObserved
     | InstrumentsObserved
     | PanicObserved
     | ProbeObserved

@@ -50,6 +50,12 @@ class StrategyParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
                 f"'_' and '-', and not {HOUSE!r}, which is the book of what no strategy stands behind"
             )
         require_between(f"strategies.members.{self.name}", "capital_share", self.capital_share, 1e-6, 1.0)
+        rotation = self.arbiter.get("rotation")
+        if isinstance(rotation, dict) and rotation.get("enabled"):
+            raise ValueError(
+                f"strategy {self.name}: arbiter.rotation.enabled is not possible here; the daily rotation has an account "
+                "of its own (config/rotation.yaml)"
+            )
         unknown = [minutes for minutes in self.horizons_minutes if minutes not in HORIZONS_MINUTES]
         if unknown:
             raise ValueError(f"strategy {self.name}: horizons_minutes {unknown}; allowed are {HORIZONS_MINUTES}")

@@ -22,6 +22,7 @@ from walstreet_events import (
     BorrowBlock,
     BrokerStatus,
     Column,
+    DailyBars,
     Decision,
     DriftChange,
     FeatureBlock,
@@ -40,6 +41,7 @@ from walstreet_events import (
     PriorSession,
     Quote,
     ReconReport,
+    RotationDecision,
     SessionPhase,
     SymbolStatus,
     Trade,
@@ -128,6 +130,63 @@ def _borrow() -> BorrowBlock:
     )
 
 
+def daily_bars() -> DailyBars:
+    """Return two complete days and today's, of two symbols; the second one has no bar on the first day."""
+    return DailyBars(
+        id=event_id(DailyBars),
+        cause=ROOT,
+        ts_ns=CLOSE_NS - 5 * BAR_NS,
+        session_date=SESSION_DATE,
+        symbols=SYMBOLS,
+        dates=("2026-11-18", "2026-11-19", SESSION_DATE),
+        what="ADJUSTED_LAST",
+        provisional_end_ns=CLOSE_NS - 5 * BAR_NS,
+        open_nano=int_block(
+            [[100_000_000_000, 0], [101_000_000_000, 50_000_000_000], [102_000_000_000, 51_000_000_000]]
+        ),
+        high_nano=int_block(
+            [[101_500_000_000, 0], [102_500_000_000, 51_500_000_000], [103_000_000_000, 52_000_000_000]]
+        ),
+        low_nano=int_block([[99_500_000_000, 0], [100_500_000_000, 49_500_000_000], [101_000_000_000, 50_500_000_000]]),
+        close_nano=int_block(
+            [[101_000_000_000, 0], [102_000_000_000, 51_000_000_000], [102_500_000_000, 51_500_000_000]]
+        ),
+    )
+
+
+def rotation_decision() -> RotationDecision:
+    """Return a rebalance that buys the first symbol and leaves the second alone."""
+    return RotationDecision(
+        id=event_id(RotationDecision),
+        cause=event_id(DailyBars),
+        ts_ns=CLOSE_NS - 5 * BAR_NS,
+        strategy="rotation",
+        session_date=SESSION_DATE,
+        symbols=SYMBOLS,
+        bars=event_id(DailyBars),
+        mode=Mode.LIVE,
+        status="rebalance",
+        equity_nano=25_000_000_000_000,
+        settled_nano=25_000_000_000_000,
+        committed_nano=0,
+        orders_before=0,
+        day_trades=0,
+        good_faith_violations=0,
+        exposure=1.0,
+        chosen=("AAA",),
+        reasons=("chosen", "trend_gate"),
+        verdicts=("accepted", "unchanged"),
+        columns=(
+            Column(name="price_usd", unit="usd", values=float_block([102.5, float("nan")])),
+            Column(name="weight_target", unit="weight", values=float_block([0.5, 0.0])),
+            Column(name="held_shares", unit="shares", values=float_block([0.0, 3.0])),
+            Column(name="wanted_shares", unit="shares", values=float_block([121.951219, 0.0])),
+            Column(name="order_shares", unit="shares", values=float_block([121.0, 0.0])),
+        ),
+        config_hash="cd" * 32,
+    )
+
+
 def market_examples() -> list[AnyEvent | AnyTick]:
     """Return one event of every type."""
     end_ns = OPEN_NS + BAR_NS
@@ -183,6 +242,7 @@ def market_examples() -> list[AnyEvent | AnyTick]:
             average_daily_volume_micro=50_000_000_000_000,
         ),
         prior_session(),
+        daily_bars(),
         session_ref(),
         _features(),
         Quote(
@@ -235,6 +295,7 @@ def decision_examples() -> list[AnyEvent | AnyTick]:
             columns=(Column(name="alpha", unit="bps", values=float_block([[1.0, 2.0], [3.0, float("nan")]])),),
             config_hash="cd" * 32,
         ),
+        rotation_decision(),
         ModeState(
             id=event_id(ModeState),
             cause=event_id(ReconReport),

@@ -40,6 +40,8 @@ COMMANDS = {
         "choose parameters on rolling training windows, test them on what follows",
     ),
     "permute": ("bot", "add_permute", "is the best of the grid better than on the same days in another order?"),
+    "connect": ("bot_connect", "add_arguments", "reach the broker: version, account, permissions, time difference"),
+    "trade": ("bot_trade", "add_arguments", "orders of the daily rotation: --dry-run | --paper | --live"),
     "weights": ("bot", "add_weights", "print the target weights of one day as JSON, with the reasons"),
 }
 """Command to the module of this package that owns it, what adds its arguments there, and its help. A module is imported

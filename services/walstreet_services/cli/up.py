@@ -98,6 +98,8 @@ class Parts:
 class Session:
     """One embedded session from nothing to its report."""
 
+    simulator_ready_s = SIMULATOR_READY_S
+
     def __init__(self, options: argparse.Namespace) -> None:
         """Check the arguments that can be checked before anything starts."""
         self._options = options
@@ -112,6 +114,8 @@ class Session:
         self._view = SessionView(self._console, live=not options.no_view)
         self._closed = asyncio.Event()
         self._readiness = Readiness()
+        self._before = 0
+        """Sequence of the TAPE's last message of earlier sessions."""
 
     async def run(self) -> int:
         """Run the session to its report and return the exit code; SIGTERM and SIGINT end it early, in order.
@@ -212,6 +216,7 @@ class Session:
             value = getattr(options, name)
             if value is not None:
                 argv += [f"--{name}", str(value)]
+        argv += self._simulator_arguments()
         if self._lockstep:
             argv += ["--exit-at-end", "--lockstep-url", parts.server.url]
             argv += ["--lockstep-credentials", str(parts.server.credentials / SIMULATOR)]
@@ -220,7 +225,7 @@ class Session:
         process = self._spawn(parts, "ibsim", [sys.executable, "-m", "walstreet_services.ibsim", *argv], restart=False)
         ended = asyncio.create_task(process.ended.wait(), name="ibsim-ended")
         first = asyncio.create_task(process.wait_first_line(), name="ibsim-ready")
-        await asyncio.wait({ended, first}, timeout=SIMULATOR_READY_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, first}, timeout=self.simulator_ready_s, return_when=asyncio.FIRST_COMPLETED)
         for task in (ended, first):
             task.cancel()
         if not process.first_line.done():
@@ -232,6 +237,10 @@ class Session:
         step_ns = 60 * 1_000_000_000 * (options.minutes or 0)
         ready["close_ns"] = min(ready["close_ns"], ready["open_ns"] + step_ns) if step_ns else ready["close_ns"]
         return ready
+
+    def _simulator_arguments(self) -> list[str]:
+        """Return further arguments of the simulator."""
+        return []
 
     def _session_layer(self, parts: Parts, ready: dict[str, Any]) -> Tree:
         return {
@@ -389,6 +398,7 @@ class Session:
         messages, last = await read_all(parts.admin)
         dead = await last_sequence(parts.admin, Stream.DEAD)
         tape = _verify(messages, last)
+        messages = [message for message in messages if message.seq > self._before]
         summary = _summarize(messages) if tape.clean else self._summarizer.finish()
         memory = {name: process.life.memory_peak_kib for name, process in parts.processes.items()}
         outcome = Outcome(

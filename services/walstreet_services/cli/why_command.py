@@ -17,6 +17,7 @@ from walstreet_events import NANOS_PER_SECOND, Decision, OrderFilled, OrderInten
 from walstreet_events.decision import Column, Verdict
 from walstreet_events.order import IntentBlock
 from walstreet_services.cli.tapes import EXCHANGE_ZONE, local_time, newest_state, open_tape, read_all
+from walstreet_services.cli.why_rotation import find_rotation, intent_of, print_rotation, rotation_record
 
 MEANINGS: dict[Verdict, str] = {
     Verdict.ACCEPTED: "an order was sent for it",
@@ -58,7 +59,9 @@ MEANINGS: dict[Verdict, str] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument("symbol")
-    parser.add_argument("time", help="the cycle: YYYY-MM-DDTHH:MM at the exchange (the bar's end), or HH:MM")
+    parser.add_argument(
+        "time", help="the cycle: YYYY-MM-DDTHH:MM at the exchange (the bar's end), or HH:MM; a rebalance: also its date"
+    )
     parser.add_argument("--state", help="state folder of the session (default: the newest under state/)")
     parser.add_argument("--url", help="address of a running NATS server")
     parser.add_argument("--credentials", default="", help="folder with password files, with --url")
@@ -70,6 +73,16 @@ async def _why(options: argparse.Namespace) -> int:
     state = newest_state() if options.state is None and options.url is None else options.state
     async with open_tape(state=state, url=options.url, credentials_dir=options.credentials) as connection:
         messages, _ = await read_all(connection)
+    rotation = find_rotation(messages, options.time)
+    if rotation is not None:
+        orders = [decode(message.payload) for message in messages if message.subject.startswith("order.")]
+        life = _life(orders, intent_of(orders, rotation, options.symbol))
+        found = rotation_record(rotation, options.symbol, life)
+        if options.json:
+            print(json.dumps(found))
+        else:
+            print_rotation(found)
+        return EXIT_OK
     decisions = [decode(message.payload) for message in messages if message.subject == "decision.cycle"]
     decision = _find([item for item in decisions if isinstance(item, Decision)], options.time)
     if options.symbol not in decision.symbols:

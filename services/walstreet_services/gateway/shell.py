@@ -25,6 +25,7 @@ from walstreet.runtime.clocks import ToldClock
 from walstreet.runtime.outside import BrokerLink
 from walstreet.runtime.settings import Settings
 from walstreet_events import AnyEvent
+from walstreet_services.gateway.daily import DailyDesk
 
 DAILY_BARS = 20
 """Sessions over which the average daily volume is taken."""
@@ -64,6 +65,7 @@ class GatewayShell:
         self._tick_seq: dict[type, int] = {}
         self._untimed: list[QuoteObserved | TradeObserved | VolumeObserved] = []
         self._observe: Callable[[Observation], None] = _unattached
+        self._daily = DailyDesk(session=settings.session, parameters=settings.gateway, errors=errors)
         broker_clock = wall if self._mode == "wall" else self._clock
         self.link = BrokerLink(
             make=lambda observer: make_broker(observer, broker_clock),
@@ -94,6 +96,7 @@ class GatewayShell:
                 await asyncio.Event().wait()
             group.create_task(self.link.keep(), name="link")
             group.create_task(self._ticks.run(), name="ticks")
+            group.create_task(self._daily.follow(self.link.broker, self._clock.now_ns, self._observe), name="daily")
             group.create_task(self.link.follow_time(self._wall if self._mode == "wall" else None), name="time")
 
     async def stop(self) -> None:
@@ -113,6 +116,10 @@ class GatewayShell:
             self._deliver(observation)
         await self._ticks.flush()
         self._observe(TimeObserved(ts_ns=now_ns))
+        if self._daily.due(now_ns):
+            answer = await self._daily.ask(self.link.broker, now_ns)
+            if answer is not None:
+                self._observe(answer)
 
     async def recover(self, replayed: int) -> None:
         """Return at once: missed minutes are repaired from the broker's history after the connection."""

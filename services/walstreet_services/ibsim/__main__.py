@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from walstreet.adapters.free_ports import free_port
+from walstreet_services.ibsim.account_file import AccountFile
 from walstreet_services.ibsim.calendar_xnys import session_on
-from walstreet_services.ibsim.conductor import Conductor, ConductorError, Turns
+from walstreet_services.ibsim.conductor import (
+    READY_SECONDS_MAX,
+    TURN_SECONDS_MAX,
+    Conductor,
+    ConductorError,
+    Turns,
+)
 from walstreet_services.ibsim.desk import DeskOptions
 from walstreet_services.ibsim.fault_load import FaultError, load_script
 from walstreet_services.ibsim.fault_model import FaultScript
@@ -67,6 +74,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--day", type=_day, default=None, help="session, as YYYY-MM-DD")
     parser.add_argument("--symbols", default="", help="comma-separated; default: all that the market has")
     parser.add_argument("--account", default="DU000001")
+    parser.add_argument("--account-file", type=Path, help="keeps the account: a later session goes on from it")
     parser.add_argument("--cash", type=float, default=1_000_000.0, help="USD at the start")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -77,6 +85,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--speed", default="1", help="session seconds per wall second, or max")
     parser.add_argument("--minutes", type=int, default=390, help="minutes of the session that are played")
+    parser.add_argument("--last-minutes", type=int, help="begin so long before the close; nobody saw what was before")
+    parser.add_argument("--history-sessions", type=int, default=6, help="earlier sessions of a synthetic market")
     parser.add_argument("--step-seconds", type=int, default=5)
     parser.add_argument("--lead-seconds", type=int, default=LEAD_SECONDS, help="time before the open")
     parser.add_argument("--journal", type=Path, help="file of the ground truth, JSON lines, appended")
@@ -95,6 +105,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--control", default="", help="control socket of the faults: a path or 127.0.0.1:PORT")
     parser.add_argument("--lockstep-url", help="NATS server that carries the turns; needs --speed max")
     parser.add_argument("--lockstep-credentials", type=Path)
+    parser.add_argument("--turn-seconds", type=float, default=TURN_SECONDS_MAX, help="longest turn of a service, wall")
     return parser.parse_args(argv)
 
 
@@ -130,6 +141,7 @@ def _market(arguments: argparse.Namespace) -> Market:
             minutes=arguments.minutes,
             daily_years=arguments.daily_years,
             planted=arguments.planted,
+            history_sessions=arguments.history_sessions,
         )
     if arguments.day is None:
         raise UsageError("--day YYYY-MM-DD is needed: it is the session that is played")
@@ -147,11 +159,15 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
     delays = (arguments.order_latency_ms, arguments.cancel_latency_ms, arguments.commission_delay_ms)
     if min(delays) < 0 or arguments.lead_seconds < 0:
         raise UsageError("latencies, delays and --lead-seconds must not be negative")
+    if not 1.0 <= arguments.turn_seconds <= 3_600.0:
+        raise UsageError(f"--turn-seconds {arguments.turn_seconds} is outside 1..3600")
+    if arguments.last_minutes is not None and arguments.last_minutes <= 0:
+        raise UsageError("--last-minutes must not be below 1")
     faults = None
     if arguments.faults is not None or arguments.control:
         faults = FaultOptions(script=FaultScript() if arguments.faults is None else load_script(arguments.faults))
     order_ns, cancel_ns, commission_ns = (value * MILLISECOND_NS for value in delays)
-    return SimulatorServer(
+    server = SimulatorServer(
         market,
         matching,
         Journal(None if arguments.describe else arguments.journal),
@@ -159,7 +175,13 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
             account=arguments.account,
             cash_nano=round(arguments.cash * NANO_PER_DOLLAR),
             live_permission=not arguments.delayed_data,
-            desk=DeskOptions(order_latency_ns=order_ns, cancel_latency_ns=cancel_ns, commission_delay_ns=commission_ns),
+            desk=DeskOptions(
+                order_latency_ns=order_ns,
+                cancel_latency_ns=cancel_ns,
+                commission_delay_ns=commission_ns,
+                # Executions of several sessions of one account must not share an id.
+                execution_prefix=f"{market.session.date.toordinal():08x}",
+            ),
         ),
         speed=speed,
         lead_seconds=arguments.lead_seconds,
@@ -167,6 +189,11 @@ def _server(arguments: argparse.Namespace, speed: float | None) -> SimulatorServ
         start_on_subscription=not arguments.start_on_signal,
         faults=faults,
     )
+    if arguments.account_file is not None and not arguments.describe:
+        AccountFile(arguments.account_file, server.gateway).save()
+    if arguments.last_minutes is not None and not arguments.describe:
+        server.playback.skip_until(market.session.close_ns - arguments.last_minutes * 60 * NS_PER_SECOND)
+    return server
 
 
 async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect_turns: ConnectTurns | None) -> int:
@@ -196,7 +223,7 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
     if arguments.lockstep_url:
         assert connect_turns is not None
         turns = await connect_turns(arguments.lockstep_url, arguments.lockstep_credentials)
-        player: asyncio.Task[None] | asyncio.Task[int] = loop.create_task(Conductor(server.playback, turns).run())
+        player: asyncio.Task[None] | asyncio.Task[int] = loop.create_task(_conductor(arguments, server, turns).run())
     else:
         player = server.play()
     stopped = loop.create_task(stop.wait())
@@ -216,6 +243,13 @@ async def _serve(arguments: argparse.Namespace, server: SimulatorServer, connect
         stopped.cancel()
         await asyncio.wait_for(server.close(), CLOSE_SECONDS_MAX)
     return code
+
+
+def _conductor(arguments: argparse.Namespace, server: SimulatorServer, turns: Turns) -> Conductor:
+    longest = arguments.turn_seconds
+    return Conductor(
+        server.playback, turns, turn_seconds_max=longest, ready_seconds_max=max(READY_SECONDS_MAX, longest)
+    )
 
 
 def _facts(arguments: argparse.Namespace, server: SimulatorServer) -> dict[str, str | int | bool | list[str]]:

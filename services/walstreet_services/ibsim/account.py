@@ -79,6 +79,8 @@ class Account:
     positions: dict[int, Position] = field(default_factory=dict)
     realized_nano: int = 0
     start_equity_nano: int = 0
+    unsettled_nano: int = 0
+    """Proceeds of the session's sales of what was held; they settle on the next trading day."""
 
     def __post_init__(self) -> None:
         """Remember the equity at the start of the day, from which daily profit is counted."""
@@ -102,6 +104,7 @@ class Account:
             position.cost_nano += value + commission_nano
             return None
         closing_signed = closing if signed > 0 else -closing
+        self.unsettled_nano += notional_nano(price_nano, closing) if signed < 0 else 0
         closing_commission = commission_nano * closing // quantity_micro
         cost_released = position.cost_nano * closing // abs(held)
         realized = -notional_nano(price_nano, closing_signed) - cost_released - closing_commission
@@ -185,7 +188,7 @@ class Account:
         amounts = {
             "NetLiquidation": equity,
             "TotalCashValue": self.cash_nano,
-            "SettledCash": self.cash_nano,
+            "SettledCash": self.cash_nano - self.unsettled_nano,
             "AccruedCash": 0,
             "AvailableFunds": available,
             "BuyingPower": max(available, 0) * BPS // leverage,

@@ -86,7 +86,23 @@ class OrderDesk:
         self._opened = False
         self._closed = False
 
+    def begin_after(self, recorded: int, ids_seen: dict[int, int]) -> None:
+        """Go on behind an earlier session of the same account, so that no permanent id and no order id comes twice."""
+        self._recorded = max(self._recorded, recorded)
+        for client_id, order_id in ids_seen.items():
+            self._see(client_id, order_id)
+
     # Questions
+
+    @property
+    def recorded(self) -> int:
+        """Return how many orders the book has taken, earlier sessions included."""
+        return self._recorded
+
+    @property
+    def ids_seen(self) -> dict[int, int]:
+        """Return the highest order id that each client has used or been shown."""
+        return dict(self._ids_seen)
 
     def next_id(self, client_id: int) -> int:
         """Return an order id above every id that this client has used or been shown."""

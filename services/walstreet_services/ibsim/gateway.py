@@ -94,6 +94,7 @@ class Gateway:
         self._connections: dict[Connection, ClientSession | None] = {}
         self._clients: dict[int, ClientSession] = {}
         self._traded: list[int] = []
+        self._after_trades: Callable[[], None] | None = None
         self.live = Tape(market.instruments)
         self.delayed = None if options.live_permission else Tape(market.instruments, delayed=True)
         images = self.live.images
@@ -254,10 +255,16 @@ class Gateway:
         """Tell the account's subscribers about trades since the last call."""
         if not self._traded:
             return
+        if self._after_trades is not None:
+            self._after_trades()
         now_ns = self.clock.now_ns()
         for session in self._clients.values():
             self.feed.after_trades(session, self._traded, now_ns)
         self._traded.clear()
+
+    def watch_trades(self, after_trades: Callable[[], None]) -> None:
+        """Call back when holdings or cash have changed, before any client is told."""
+        self._after_trades = after_trades
 
     def traded(self, index: int) -> None:
         """Remember that a holding has changed, for the next announcement."""

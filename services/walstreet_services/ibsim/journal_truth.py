@@ -96,7 +96,8 @@ def fold(records: Iterable[Record]) -> Truth:
     executions: dict[str, TrueExecution] = {}
     for record in records:
         kind = record["kind"]
-        if kind == "place_received" and not record["what_if"]:
+        if kind in {"place_received", "modify_received"} and not record["what_if"]:
+            # A change that the broker takes for a new order is accepted as one.
             received[_ids(record)] = record
         elif kind == "place_lost":
             lost = _order(record, record, status=LOST)

@@ -130,14 +130,37 @@ class SyntheticMarket(PathMarket):
             buy_tilt=SIGNAL_FLOW_TILT * world.signal[position][: session_minutes(session)],
         )
 
+    def _daily_bar(self, instrument_index: int, session: Session, what: str) -> Bar | None:
+        """Return a past day from its minutes: the steps inside them add nothing to a day, and take long to make."""
+        if session.date >= self._session.date or what not in TRADED_PRICES:
+            return None
+        if session.date not in self._positions:
+            return self._daily_past.bar(instrument_index, session)
+        bars = self._worlds[instrument_index].bars[self._position(session)]
+        rows = np.flatnonzero(bars.present)
+        if not len(rows):
+            return None
+        high, low, close = (
+            int(bars.high_nano[rows].max()),
+            int(bars.low_nano[rows].min()),
+            int(bars.close_nano[rows[-1]]),
+        )
+        return Bar(
+            start_ns=session.open_ns,
+            open_nano=int(bars.open_nano[rows[0]]),
+            high_nano=high,
+            low_nano=low,
+            close_nano=close,
+            volume_micro=int(bars.volume_shares[rows].sum()) * MICRO_SHARES_PER_SHARE,
+            wap_nano=(high + low + close) // 3,
+            count=len(rows),
+        )
+
     def _past_sessions(self, instrument_index: int, bar_seconds: int, what: str) -> Sequence[Session]:
         # Synthetic companies pay nothing and never split, so their adjusted prices are their prices.
         del instrument_index
         daily = bar_seconds == DAY_SECONDS and what in TRADED_PRICES
         return (*self._daily_past.sessions, *self._history) if daily else self._history
-
-    def _daily_bar(self, instrument_index: int, session: Session, what: str) -> Bar | None:
-        return self._daily_past.bar(instrument_index, session) if what in TRADED_PRICES else None
 
     def _position(self, session: Session) -> int:
         position = self._positions.get(session.date)

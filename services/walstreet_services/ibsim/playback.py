@@ -50,6 +50,12 @@ class Playback:
         last_ns = self.step_end_ns(self.steps_count - 1) + tail_seconds * NS_PER_SECOND
         return range(self.now_ns + step_ns, last_ns + 1, step_ns)
 
+    def skip_until(self, ts_ns: int) -> None:
+        """Play the session up to ``ts_ns`` before anybody is connected, and leave the clock there."""
+        while self._next < self.steps_count and self.step_end_ns(self._next) <= ts_ns:
+            self._play_next()
+        self._gateway.on_clock()
+
     async def play_until(self, ts_ns: int) -> int:
         """Play every step that ends at or before ``ts_ns`` and set the clock; return how many were played.
 

@@ -112,6 +112,15 @@ class IbkrBroker:
         """Return a floor for new broker order ids: above every id this client has seen."""
         return max(self._order_id_floor, self._wire.next_order_id if self._wire else 0)
 
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """Return every account of the login.
+
+        Raises:
+            BrokerLostError: Not connected.
+        """
+        return tuple(self._session()[0].getAccounts())
+
     def _floor(self, next_order_id: int) -> int:
         floor = max(next_order_id, self._order_id_floor)
         if floor < REQUEST_ID_FIRST:

@@ -17,9 +17,9 @@ from walstreet_services.ibsim.market_synthetic import SyntheticMarket
 from walstreet_services.ibsim.matching import QueueMatching
 from walstreet_services.ibsim.playback import Playback
 
-WIRE_SHA256 = "9c9307eefcd0dac8d121f85d5424cfad32a1c0c2366728933000f8339de82778"
-JOURNAL_SHA256 = "05f5dd57adaf96112746d2cd0e10b12a5c455add60297faa9f402c4c24742cfa"
-"""Taken from the simulator as it was before the first fault was built into it."""
+WIRE_SHA256 = "ca1448156d8bf87fc8db83dc93f2d088f775686d7e28a0e24a2035a2d4b9aa11"
+JOURNAL_SHA256 = "18558e625db7426055dcfe94e2f19c57d325288887e9662fff8737378131b38f"
+"""Of a simulator that is given no faults; taken anew when it learns something else, last stop orders and settlement."""
 STOCK = ["SYN01", "STK", "", "0", "", "", "SMART", "", "USD", "", ""]
 
 

@@ -261,7 +261,11 @@ def test_under_any_storm_the_books_agree(faults, actions):
     position = storm.gateway.account.positions.get(0)
     assert truth.position_micro("SYN01") == (position.quantity_micro if position else 0)
     assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
-    seen = {str(record.get("order_ref")) for record in records if record["kind"] in {"place_received", "place_lost"}}
+    seen = {
+        str(record.get("order_ref"))
+        for record in records
+        if record["kind"] in {"place_received", "modify_received", "place_lost"}
+    }
     assert seen == set(storm.sent)
     for order in truth.orders:
         assert order.filled_micro == sum(item.quantity_micro for item in order.executions.values())
