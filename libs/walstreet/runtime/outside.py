@@ -12,6 +12,7 @@ import structlog
 from walstreet.domain.observations import BrokerBarObserved, Observation, SnapshotObserved, TimeObserved
 from walstreet.ports import Broker, Clock, Observer
 from walstreet.runtime.clocks import ToldClock
+from walstreet.runtime.crash_points import passed
 
 BACKOFF_S = (0.25, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 CONNECT_BOUND_S = 120.0
@@ -145,6 +146,7 @@ class BrokerLink:
             return
 
     def _observe(self, observation: Observation) -> None:
+        passed("callback", type(observation).__name__)
         if self._lockstep:
             self._buffer.append(observation)
         else:

@@ -15,6 +15,7 @@ import uvloop
 
 from walstreet import kernels
 from walstreet.ports import Clock, Core, Effects
+from walstreet.runtime import crash_points
 from walstreet.runtime.config import config_hash
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
 from walstreet.runtime.health import HealthServer
@@ -67,6 +68,8 @@ def main(
             terminal=settings.runtime.log_terminal,
         )
         _choose_kernels(settings, service)
+        if crash_points.arm(service.value):
+            structlog.get_logger().critical("crash_plan_armed", service=service.value, remedy="only tests set this")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(service, settings, wire, wall))
     except UsageError as error:

@@ -13,6 +13,7 @@ from walstreet.domain.observations import MarginObserved, Observation, OrderTick
 from walstreet.domain.signing import SignatureReason
 from walstreet.ports import Broker, Clock, Observer
 from walstreet.runtime.clocks import ToldClock
+from walstreet.runtime.crash_points import passed
 from walstreet.runtime.outside import BrokerLink
 from walstreet.runtime.settings import Settings
 from walstreet_events import (
@@ -127,9 +128,13 @@ class ExecutionShell:
         """Carry out a durable event: place, cancel, or query."""
         match event:
             case OrderSubmitting():
+                passed("place_begins")
                 await self._send(self.link.broker.place(_ticket(event)), event)
+                passed("place_ended")
             case OrderCancelling():
+                passed("cancel_begins")
                 await self._send(self.link.broker.cancel(event.broker_order_id), event)
+                passed("cancel_ended")
             case ReconRequest():
                 self._query(event)
             case MarginAsked():
@@ -202,17 +207,22 @@ class ExecutionShell:
 
     async def _preview(self, event: MarginAsked) -> MarginObserved:
         preview, detail = None, ""
+        passed("margin_begins")
         try:
             preview = await self.link.broker.preview(_question(event), timeout_s=self._margin_timeout_s)
         except self._unanswered as error:
             detail = f"{type(error).__name__}: {error}"
+        passed("margin_ended")
         # The clock of this process may be behind the time that the question carries.
         ts_ns = max(self._clock.now_ns(), event.ts_ns)
         return MarginObserved(ts_ns=ts_ns, asked=event.id, preview=preview, detail=detail)
 
     async def _snapshot(self, request: ReconRequest) -> None:
         # The port answers failures as ``ok=False``: unknown, never flat.
-        self._deliver(await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns)))
+        passed("snapshot_begins")
+        answer = await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns))
+        passed("snapshot_ended")
+        self._deliver(answer)
 
     async def _connected(self, broker: Broker) -> None:
         """Do nothing more: connecting synchronised account, positions, orders and executions."""
