@@ -88,9 +88,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     console = Console(width=140 if not sys.stdout.isatty() else None, markup=False, highlight=False)
     result = run(options, console)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
     if options.picture:
         options.picture.mkdir(parents=True, exist_ok=True)
         draw(result, options.picture)
@@ -104,6 +101,8 @@ def run(options: argparse.Namespace, console: Console) -> ChaosResult:
     folder = options.keep or Path(tempfile.mkdtemp(prefix="walstreet-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     console.print(f"seed {options.seed}, {options.count} crashes wanted; states under {folder}", soft_wrap=True)
+    machine = str(describe_machine())
+    result = ChaosResult(seed=options.seed, wanted=options.count, elapsed_s=0.0, machine=machine, sessions=[])
     sessions: list[SessionResult] = []
     runner = partial(_one, folder=folder, minutes=options.minutes, keep=options.keep is not None)
     with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
@@ -121,15 +120,20 @@ def run(options: argparse.Namespace, console: Console) -> ChaosResult:
                 session = future.result()
                 sessions.append(session)
                 console.print(_line(session), soft_wrap=True)
+            result = ChaosResult(
+                seed=options.seed,
+                wanted=options.count,
+                elapsed_s=time.perf_counter() - started,
+                machine=machine,
+                sessions=sessions,
+            )
+            if options.json:
+                # After every session: a run that is ended early has its results all the same.
+                options.json.parent.mkdir(parents=True, exist_ok=True)
+                options.json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
     if options.keep is None and all(session.clean for session in sessions):
         shutil.rmtree(folder)
-    return ChaosResult(
-        seed=options.seed,
-        wanted=options.count,
-        elapsed_s=time.perf_counter() - started,
-        machine=str(describe_machine()),
-        sessions=sessions,
-    )
+    return result
 
 
 def show(result: ChaosResult, console: Console) -> None:
@@ -167,7 +171,7 @@ def _line(session: SessionResult) -> str:
 def _quiet(state: Path, minutes: int) -> dict[str, Any]:
     """Return the summary of the session that nothing disturbs."""
     (state.parent / "quiet-plan").mkdir(exist_ok=True)
-    _, summary, _ = _session(state, state.parent / "quiet-plan", minutes, speed="max")
+    _, summary, _ = run_session(state, state.parent / "quiet-plan", minutes, speed="max")
     return summary
 
 
@@ -184,7 +188,7 @@ def _one(
         table = {str(line): meanwhile for line in range(len(crashes))}
         (plans / f"{service}.meanwhile").write_bytes(msgspec.json.encode(table))
     started = time.perf_counter()
-    code, summary, text = _session(state, plans, minutes, speed="max" if plan.kind.lockstep else FREE_SPEED)
+    code, summary, text = run_session(state, plans, minutes, speed="max" if plan.kind.lockstep else FREE_SPEED)
     faults = {key: found for key, found in judge_books(state).items() if found}
     if code != EXIT_OK:
         faults["session"] = [f"code {code}: {text[-600:]}"]
@@ -212,13 +216,16 @@ def _one(
     return result
 
 
-def _session(state: Path, plans: Path, minutes: int, *, speed: str) -> tuple[int, dict[str, Any], str]:
-    (plans / "faults.yaml").write_text(FAULTS, encoding="utf-8")
+def run_session(
+    state: Path, plans: Path, minutes: int, *, speed: str, faults: str = FAULTS, settings: Sequence[str] = ()
+) -> tuple[int, dict[str, Any], str]:
+    """Run a busy session and return its exit code, its summary, and what it said."""
+    (plans / "faults.yaml").write_text(faults, encoding="utf-8")
     result = plans / "summary.json"
     argv = [sys.executable, "-m", "walstreet_services.cli.chaos_session", "--plan", str(plans)]
     argv += ["--patience", str(PATIENCE), "--no-view", "--minutes", str(minutes), "--symbols", ",".join(SYMBOLS)]
     argv += ["--seed", str(MARKET_SEED), "--speed", speed, "--state", str(state), "--json", str(result)]
-    for setting in BUSY:
+    for setting in (*BUSY, *settings):
         argv += ["--set", setting]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
