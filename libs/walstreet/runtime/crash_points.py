@@ -1,8 +1,9 @@
 """Owns the named moments at which a test may end or freeze a service process; outside of tests it does nothing.
 
 ``passed`` is called at every moment of ``POINTS``. In production it is a function that returns at once. When the
-environment variable ``WALSTREET_CRASH_PLAN`` names a folder, which only the test stack sets, the entry point of a service
-calls ``arm`` once, and from then on the process counts its passages and kills or freezes itself where the plan says.
+environment variable ``WALSTREET_CRASH_PLAN`` names a folder, which only the test stack sets, the entry point of a
+service calls ``arm`` once, and from then on the process counts its passages and kills or freezes itself where the plan
+says.
 
 The plan of a service is ``FOLDER/SERVICE.plan``, one crash for each line; what was done is appended to
 ``FOLDER/SERVICE.done`` and synced before the signal, so that a restarted process goes on with the next line.
@@ -141,10 +142,16 @@ class _Armed:
         left = [_Awaited(line, crash) for line, crash in enumerate(plan) if line not in done]
         self._awaited, self._later = left[:LINES_AWAITED_MAX], left[LINES_AWAITED_MAX:]
         self._passages = 0
+        self._reached_path = folder / f"{service}.reached"
+        self._reached: set[str] = set()
 
     def passed(self, point: str, what: str) -> None:
         """Count a passage; end or freeze the process when it is the one."""
         self._passages += 1
+        if point not in self._reached:
+            self._reached.add(point)
+            with self._reached_path.open("a", encoding="ascii") as sink:
+                sink.write(f"{point}\n")
         for awaited in self._awaited:
             crash = awaited.crash
             if crash.point != point or crash.what not in ("", what):
@@ -181,6 +188,12 @@ def read_plan(folder: Path, service: str) -> list[Crash]:
 def read_done(folder: Path, service: str) -> list[Done]:
     """Return what was carried out of the plan of ``service``."""
     return _read(folder / f"{service}.done", Done)
+
+
+def read_reached(folder: Path, service: str) -> set[str]:
+    """Return the moments that the lives of ``service`` have passed."""
+    path = folder / f"{service}.reached"
+    return set(path.read_text(encoding="ascii").split()) if path.is_file() else set()
 
 
 def write_plan(folder: Path, service: str, plan: Sequence[Crash]) -> None:

@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows.append(found)
             verdict = "met" if not found.faults else f"NOT MET {found.faults}"
             console.print(
-                f"{found.numbers:>5} {found.script}: {found.struck} strikes, {found.orders} orders, {found.fills} fills, "
-                f"{found.elapsed_s:.0f} s: {verdict}",
+                f"{found.numbers:>5} {found.script}: {found.struck} strikes, {found.orders} orders, "
+                f"{found.fills} fills, {found.elapsed_s:.0f} s: {verdict}",
                 soft_wrap=True,
             )
     if options.json:
@@ -114,7 +114,9 @@ def run_row(row: Row, *, folder: Path) -> RowResult:
 
 
 def _logs(state: Path) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in sorted((state / "logs").glob("*.log")))
+    return "\n".join(
+        path.read_text(encoding="utf-8", errors="replace") for path in sorted((state / "logs").glob("*.log"))
+    )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class ChaosSession(up.Session):
 
     async def _thaw(self, parts: up.Parts) -> None:
         """Let frozen services go on, after what the plan wants meanwhile; until the session ends."""
-        seen = {service: 0 for service in TURN_ORDER}
+        seen = dict.fromkeys(TURN_ORDER, 0)
         while not all(parts.processes[service.value].ended.is_set() for service in TURN_ORDER):
             for service in TURN_ORDER:
                 done = read_done(self._plan, service.value)
