@@ -106,13 +106,17 @@ def run(options: argparse.Namespace, console: Console) -> ChaosResult:
     sessions: list[SessionResult] = []
     runner = partial(_one, folder=folder, minutes=options.minutes, keep=options.keep is not None)
     with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
-        quiet = pool.submit(_quiet, folder / "quiet", options.minutes)
+        quiet: concurrent.futures.Future[dict[str, Any]] | None = None
         plans = _plans(options.seed, options.kind or list(ROUND))
         waiting: set[concurrent.futures.Future[SessionResult]] = set()
         while True:
             planned = sum(session.count for session in sessions)
             while planned < options.count and len(waiting) < options.workers:
-                waiting.add(pool.submit(runner, next(plans), quiet=quiet))
+                plan = next(plans)
+                if plan.kind.same_hashes and quiet is None:
+                    # Before the session that waits for it, so that even a single worker comes to it first.
+                    quiet = pool.submit(_quiet, folder / "quiet", options.minutes)
+                waiting.add(pool.submit(runner, plan, quiet=quiet))
             if not waiting:
                 break
             done, waiting = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
@@ -176,7 +180,7 @@ def _quiet(state: Path, minutes: int) -> dict[str, Any]:
 
 
 def _one(
-    plan: Plan, *, folder: Path, minutes: int, keep: bool, quiet: concurrent.futures.Future[dict[str, Any]]
+    plan: Plan, *, folder: Path, minutes: int, keep: bool, quiet: concurrent.futures.Future[dict[str, Any]] | None
 ) -> SessionResult:
     """Run one session under its plan, and judge it."""
     name = f"{plan.kind.name}-{plan.seed}"
@@ -192,7 +196,7 @@ def _one(
     faults = {key: found for key, found in judge_books(state).items() if found}
     if code != EXIT_OK:
         faults["session"] = [f"code {code}: {text[-600:]}"]
-    if plan.kind.same_hashes:
+    if plan.kind.same_hashes and quiet is not None:
         wanted = quiet.result()["hashes"]
         different = [group for group in HASHES if summary.get("hashes", {}).get(group) != wanted[group]]
         faults.update({"hashes": different} if different else {})

@@ -27,6 +27,8 @@ from walstreet_services.cli import up
 from walstreet_services.cli.recorded import encode_settings
 
 WATCH_S = 0.01
+READY_S = 300.0
+"""A machine that runs several sessions at once takes longer to start one."""
 
 
 class Meanwhile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     os.environ[VARIABLE] = str(options.plan.resolve())
     # The supervisor of the log server is as patient as those of the services: the bound is this test's setting.
+    up.SIMULATOR_READY_S = up.SERVICES_READY_S = READY_S
     log_server.RESTART_BACKOFF_S = (log_server.RESTART_BACKOFF_S[0],) * options.patience
     try:
         return asyncio.run(ChaosSession(options, options.plan, options.patience).run())

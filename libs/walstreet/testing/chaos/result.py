@@ -102,7 +102,7 @@ def summary_rows(result: ChaosResult) -> list[tuple[str, int]]:
 
 def session_rows(sessions: Sequence[SessionResult]) -> list[tuple[str, ...]]:
     """Return one row for each kind of session: runs, crashes, orders, fills, and how many were clean."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for kind in dict.fromkeys(session.kind for session in sessions):
         mine = [session for session in sessions if session.kind == kind]
         rows.append(
