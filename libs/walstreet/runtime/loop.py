@@ -425,11 +425,12 @@ class ServiceLoop(Generic[StateT]):
             stream_seq=message.seq, subject=message.subject, headers=message.headers, payload=message.payload
         )
         if fault is not None:
-            self._note_chain_fault(fault)
+            self.note_chain_fault(fault)
             if not fault.genuine:
                 self._refused[message.seq] = fault
 
-    def _note_chain_fault(self, fault: ChainFault) -> None:
+    def note_chain_fault(self, fault: ChainFault) -> None:
+        """Count and tell a fault of the TAPE; OBSERVE is asked for as soon as this service may write."""
         self._metrics.chain_faults.labels(self._service.value).inc()
         self._log.critical(
             "chain_broken",

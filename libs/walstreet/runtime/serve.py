@@ -24,6 +24,7 @@ from walstreet.runtime.loop import ServiceLoop
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet.runtime.service import Background, Log, NoBackground, NoEffects, ServiceRunner
 from walstreet.runtime.settings import Settings, load_settings
+from walstreet.runtime.witness import Witness, WitnessedLog
 from walstreet_events import Service
 
 
@@ -86,18 +87,25 @@ async def _run(service: Service, settings: Settings, wire: Callable[[Settings], 
     # The broker libraries ask the policy for "the" loop, which a runner with a loop factory does not set.
     asyncio.set_event_loop(asyncio.get_running_loop())
     wiring = wire(settings)
+    log: Log = wiring.log
+    witnessed = None
+    if settings.log.witness_dir:
+        witness = Witness(Path(settings.log.witness_dir) / service.value)
+        log = witnessed = WitnessedLog(wiring.log, witness, service.value)
     metrics = ServiceMetrics(service.value)
     metrics.kernels.labels(service.value).set(1 if kernels.implementation().name == "native" else 0)
     loop: ServiceLoop[Any] = ServiceLoop(
         core=wiring.core,
-        inbox=wiring.log.inbox,
-        journal=wiring.log.journal,
-        dead=wiring.log.dead,
+        inbox=log.inbox,
+        journal=log.journal,
+        dead=log.dead,
         effects=wiring.shell or NoEffects(),
         metrics=metrics,
         wall_ns=wall.now_ns,
         decides_from_log=wiring.decides_from_log,
     )
+    if witnessed is not None:
+        witnessed.on_fault = loop.note_chain_fault
     if wiring.shell is not None:
         wiring.shell.attach(loop.observe)
     health = HealthServer(
@@ -108,7 +116,7 @@ async def _run(service: Service, settings: Settings, wire: Callable[[Settings], 
     )
     runner = ServiceRunner(
         loop=loop,
-        log=wiring.log,
+        log=log,
         background=wiring.shell or NoBackground(),
         metrics=metrics,
         health=health,
