@@ -29,7 +29,7 @@ export WALSTREET_DATA ?= $(wildcard ../shared/data)
 export WALSTREET_IB_ASYNC_PYTHON ?= $(wildcard $(abspath .venv-ib-async/bin/python))
 export WALSTREET_IBAPI_PYTHON ?= $(wildcard $(abspath .venv-ibapi/bin/python))
 
-.PHONY: help setup setup-ib-async setup-clients native run unit test test-docker check fmt lint type imports build bench chaos schema clean lock
+.PHONY: help setup setup-ib-async setup-clients native run unit test test-docker check fmt lint type imports build bench chaos chaos-rows chaos-tests fuzz schema clean lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,8 +88,23 @@ test: setup ## Run all tests but the long crash suite (make chaos) and the conta
 test-docker: setup ## Run the tests of the containers: needs a Docker engine and the base images
 	$(BIN)/python -m pytest -v -m docker $(PYTEST_FLAGS)
 
-chaos: setup ## Kill every service and the log server again and again (about a quarter of an hour)
+# Of `make chaos` and `make fuzz`: the seed of everything random, and how many crashes or malformed inputs.
+COUNT ?=
+CHAOS_OUT ?= reports/chaos
+
+chaos: setup ## Kill every process at every named moment [SEED=1 COUNT=500]; writes reports/chaos (20 minutes on two cores)
+	$(BIN)/walstreet chaos --seed $(or $(SEED),1) --count $(or $(COUNT),500) --json $(CHAOS_OUT)/chaos.json --picture $(CHAOS_OUT)
+
+chaos-rows: setup ## The broker's known failures, one session for each (20 minutes on two cores)
+	@mkdir -p $(CHAOS_OUT)
+	$(BIN)/walstreet chaos-rows --json $(CHAOS_OUT)/rows.json
+
+chaos-tests: setup ## The long crash tests: kills by the clock, SIGTERM, several in a row (a quarter of an hour)
 	$(BIN)/python -m pytest -v tests/chaos $(PYTEST_FLAGS)
+
+fuzz: setup ## Malformed events, broker messages, configurations, models, scripts and data files [SEED=… COUNT=12000]
+	WALSTREET_FUZZ_COUNT=$(or $(COUNT),12000) $(if $(SEED),WALSTREET_FUZZ_SEED=$(SEED)) $(BIN)/python -m pytest -v \
+		tests/property/test_malformed_inputs.py tests/integration/test_malformed_broker.py $(PYTEST_FLAGS)
 
 check: setup ## Format, lint, types, import rules, generated files, tests: what CI runs
 	$(BIN)/ruff format --check .
@@ -151,3 +166,8 @@ wf: setup ## Walk-forward: choose parameters on rolling windows, test them on wh
 
 permute: setup ## Permutation test of every training window [RUNS=200]
 	$(BIN)/bot permute $(BOT) $(if $(RUNS),--runs $(RUNS))
+
+.PHONY: reliability
+
+reliability: ## Put the recorded results of docs/reliability into docs/RELIABILITY.md
+	$(BIN)/python -m walstreet_services.cli.chaos_report

@@ -53,7 +53,7 @@ class StrategyParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         rotation = self.arbiter.get("rotation")
         if isinstance(rotation, dict) and rotation.get("enabled"):
             raise ValueError(
-                f"strategy {self.name}: arbiter.rotation.enabled is not possible here; the daily rotation has an account "
+                f"strategy {self.name}: arbiter.rotation.enabled is not possible here; the rotation has an account "
                 "of its own (config/rotation.yaml)"
             )
         unknown = [minutes for minutes in self.horizons_minutes if minutes not in HORIZONS_MINUTES]

@@ -34,7 +34,7 @@ class ChainFault:
     kind: str
     """``digest`` (content changed), ``gap`` (messages missing before this one), ``order`` (repeated, reordered, or
     of a life that a newer one had fenced off), ``unsigned`` (no chain headers), ``writer`` (the producer may not
-    write this subject)."""
+    write this subject), ``tail`` (the TAPE ends before what a witness has seen)."""
     detail: str
 
     @property

@@ -16,8 +16,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, NamedTuple
+from typing import Generic
 
 import structlog
 
@@ -25,7 +24,9 @@ from walstreet.domain.mode_causes import exception_request
 from walstreet.domain.observations import Observation
 from walstreet.ports import Core, Effects, Journal, StateT
 from walstreet.runtime.chain import ChainFault, ChainVerifier
+from walstreet.runtime.crash_points import passed
 from walstreet.runtime.loop_ports import DeadLetters, Inbox, Message, Turn
+from walstreet.runtime.loop_types import LoopOverrunError, Replayed, Undone
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet_events import (
     AnyEvent,
@@ -48,31 +49,6 @@ OBSERVATIONS_PER_DRAIN_MAX = 4_096
 """In free running, inputs and the connection get their turn after so many observations at the latest."""
 
 assert OBSERVATIONS_PER_DRAIN_MAX < OBSERVATIONS_MAX
-
-
-class LoopOverrunError(RuntimeError):
-    """Our fault: observations came faster than the loop could take them, beyond the named bound."""
-
-
-@dataclass(slots=True)
-class Replayed:
-    """What replay found out about the service's earlier lives."""
-
-    through: int = 0
-    """Last input that an earlier life had processed for certain."""
-    inputs: int = 0
-    outputs: int = 0
-    recorded: set[str] = field(default_factory=set)
-    """Ids of own outputs that follow from the input ``through``."""
-
-
-class Undone(NamedTuple):
-    """An input that no life has processed for certain; without an event it is to be dead-lettered."""
-
-    message: Message
-    event: AnyEvent | None
-    reason: str
-    detail: str
 
 
 class ServiceLoop(Generic[StateT]):
@@ -254,6 +230,7 @@ class ServiceLoop(Generic[StateT]):
     async def run_turn(self, turn: Turn) -> None:
         """Handle everything up to the turn's end, observations first and last."""
         self.appended_subjects.clear()
+        passed("turn_begun")
         await self._effects.barrier(turn.now_ns)
         await self.drain_observations()
         await self._catch_up(turn.upto)
@@ -264,6 +241,7 @@ class ServiceLoop(Generic[StateT]):
         await self._effects.barrier(turn.now_ns)
         await self.drain_observations()
         self.last_seq = max(self.last_seq, turn.upto)
+        passed("turn_ended")
 
     async def drain_observations(self, most: int | None = None) -> None:
         """Turn waiting observations into events: all of them, or the ``most`` oldest.
@@ -286,6 +264,7 @@ class ServiceLoop(Generic[StateT]):
             )
 
     async def _observed(self, observation: Observation) -> None:
+        passed("observation_taken", type(observation).__name__)
         try:
             outputs = self.core.observe(self.state, observation)
         except Exception as error:  # noqa: BLE001 - one bad broker message must not end the service
@@ -345,6 +324,8 @@ class ServiceLoop(Generic[StateT]):
         if wall:
             self._metrics.hop_seconds.labels(self._service.value).observe(max(0, self._wall_ns() - wall) / 1e9)
         self._through = message.seq
+        tag = tag_of(type(event))
+        passed("input_taken", tag)
         try:
             self.state = self.core.evolve(self.state, event)
             outputs = self.core.decide(self.state, event)
@@ -359,11 +340,12 @@ class ServiceLoop(Generic[StateT]):
             )
             await self._report_exception(event.id, "core_failed", event.ts_ns)
             return
+        if outputs:
+            passed("decided", tag)
         for output in outputs:
             await self._append_and_react(output)
         await self._effects.react(event)
         self.handled += 1
-        tag = tag_of(type(event))
         self._metrics.events_in.labels(self._service.value, tag).inc()
         elapsed_s = time.perf_counter() - started
         self._metrics.process_seconds.labels(self._service.value).observe(elapsed_s)
@@ -375,7 +357,10 @@ class ServiceLoop(Generic[StateT]):
     async def _append_and_react(self, output: AnyEvent) -> None:
         if await self._append(output):
             self.state = self.core.evolve(self.state, output)
+            tag = tag_of(type(output))
+            passed("folded", tag)
             await self._effects.react(output)
+            passed("reacted", tag)
 
     async def adopt(self, event: AnyEvent) -> None:
         """Take over an own fact that was decided while the log was away: append and fold, without its effect."""
@@ -389,11 +374,15 @@ class ServiceLoop(Generic[StateT]):
     async def _append(self, output: AnyEvent) -> bool:
         """Append and return whether the fact is new; one that stood on the TAPE already was folded already."""
         started = time.perf_counter()
+        tag = tag_of(type(output))
+        passed("append_begins", tag)
+        passed("append_under_way", tag)
         seq = await self._journal.append(output, through=self._through)
+        passed("appended", tag)
         self._metrics.append_seconds.labels(self._service.value).observe(time.perf_counter() - started)
-        self._metrics.events_out.labels(self._service.value, tag_of(type(output))).inc()
+        self._metrics.events_out.labels(self._service.value, tag).inc()
         if seq <= self._own_seq:
-            self._log.info("recorded_already", event_id=output.id, type=tag_of(type(output)), seq=seq)
+            self._log.info("recorded_already", event_id=output.id, type=tag, seq=seq)
             return False
         self._own_seq = seq
         self.last_seq = max(self.last_seq, seq)
@@ -430,11 +419,12 @@ class ServiceLoop(Generic[StateT]):
             stream_seq=message.seq, subject=message.subject, headers=message.headers, payload=message.payload
         )
         if fault is not None:
-            self._note_chain_fault(fault)
+            self.note_chain_fault(fault)
             if not fault.genuine:
                 self._refused[message.seq] = fault
 
-    def _note_chain_fault(self, fault: ChainFault) -> None:
+    def note_chain_fault(self, fault: ChainFault) -> None:
+        """Count and tell a fault of the TAPE; OBSERVE is asked for as soon as this service may write."""
         self._metrics.chain_faults.labels(self._service.value).inc()
         self._log.critical(
             "chain_broken",

@@ -20,6 +20,7 @@ from walstreet.domain.observations import (
 from walstreet.domain.reconnect import ReconnectParameters, wait_s
 from walstreet.ports import Broker, Clock, Observer
 from walstreet.runtime.clocks import ToldClock
+from walstreet.runtime.crash_points import passed
 
 TURN_ATTEMPTS = 2
 """In lockstep, attempts to connect within one turn: session time stands still, so more would change nothing."""
@@ -186,6 +187,7 @@ class BrokerLink:
         )
 
     def _observe(self, observation: Observation) -> None:
+        passed("callback", type(observation).__name__)
         if self._lockstep:
             self._buffer.append(observation)
         else:

@@ -15,6 +15,7 @@ import uvloop
 
 from walstreet import kernels
 from walstreet.ports import Clock, Core, Effects
+from walstreet.runtime import crash_points
 from walstreet.runtime.config import config_hash
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_USAGE, UsageError
 from walstreet.runtime.health import HealthServer
@@ -23,6 +24,7 @@ from walstreet.runtime.loop import ServiceLoop
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet.runtime.service import Background, Log, NoBackground, NoEffects, ServiceRunner
 from walstreet.runtime.settings import Settings, load_settings
+from walstreet.runtime.witness import Witness, WitnessedLog
 from walstreet_events import Service
 
 
@@ -69,6 +71,8 @@ def main(
             terminal=settings.runtime.log_terminal,
         )
         _choose_kernels(settings, service)
+        if crash_points.arm(service.value):
+            structlog.get_logger().critical("crash_plan_armed", service=service.value, remedy="only tests set this")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(service, settings, wire, wall))
     except UsageError as error:
@@ -85,18 +89,25 @@ async def _run(service: Service, settings: Settings, wire: Callable[[Settings], 
     # The broker libraries ask the policy for "the" loop, which a runner with a loop factory does not set.
     asyncio.set_event_loop(asyncio.get_running_loop())
     wiring = wire(settings)
+    log: Log = wiring.log
+    witnessed = None
+    if settings.log.witness_dir:
+        witness = Witness(Path(settings.log.witness_dir) / service.value)
+        log = witnessed = WitnessedLog(wiring.log, witness, service.value)
     metrics = ServiceMetrics(service.value)
     metrics.kernels.labels(service.value).set(1 if kernels.implementation().name == "native" else 0)
     loop: ServiceLoop[Any] = ServiceLoop(
         core=wiring.core,
-        inbox=wiring.log.inbox,
-        journal=wiring.log.journal,
-        dead=wiring.log.dead,
+        inbox=log.inbox,
+        journal=log.journal,
+        dead=log.dead,
         effects=wiring.shell or NoEffects(),
         metrics=metrics,
         wall_ns=wall.now_ns,
         decides_from_log=wiring.decides_from_log,
     )
+    if witnessed is not None:
+        witnessed.on_fault = loop.note_chain_fault
     if wiring.shell is not None:
         wiring.shell.attach(loop.observe)
     if wiring.on_loop is not None:
@@ -109,7 +120,7 @@ async def _run(service: Service, settings: Settings, wire: Callable[[Settings], 
     )
     runner = ServiceRunner(
         loop=loop,
-        log=wiring.log,
+        log=log,
         background=wiring.shell or NoBackground(),
         metrics=metrics,
         health=health,

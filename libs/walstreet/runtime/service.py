@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from walstreet.ports import Journal
+from walstreet.runtime.crash_points import passed
 from walstreet.runtime.health import HealthServer
 from walstreet.runtime.loop import ServiceLoop
 from walstreet.runtime.loop_ports import DeadLetters, Inbox, Message, Turn
@@ -196,6 +197,7 @@ class ServiceRunner:
         history = list(await self._service_log.open())
         for message in history:
             self._loop.verify(message)
+        passed("log_opened")
         link = self._loop.chain.newest(self._name)
         subject = f"epoch.{self._name}"
         epoch_seq = max((message.seq for message in history if message.subject == subject), default=0)
@@ -210,8 +212,11 @@ class ServiceRunner:
         for message in await self._service_log.inbox.take(begun):
             self._loop.verify(message)
             history.append(message)
+        passed("epoch_begun")
         await self._background.start()
+        passed("outside_connected")
         replayed = await self._loop.replay(history, before_seq=begun, hold_undone=self._service_log.turns is not None)
+        passed("replayed")
         self.ready = True
         self._log.info(
             "ready",

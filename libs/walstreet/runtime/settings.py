@@ -67,6 +67,9 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     intent_key_file: str = ""
     """Key under which the arbiter signs intents and execution verifies them; empty is ``intent_key`` in
     ``credentials_dir``. While keys are exchanged the old one stands beside it as ``<file>.previous``."""
+    witness_dir: str = ""
+    """Folder where each service notes how far it has seen the TAPE, so that a lost end is noticed at its next start;
+    best on another disk than the TAPE. Empty keeps no such note."""
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -53,6 +53,11 @@ PROGRAMS = {
     "train-zoo": ("walstreet_services.cli.train_zoo", "train the small model zoo (needs the training extra)"),
     "calibrate": ("walstreet_services.cli.calibrate", "what the models forecast on unseen sessions, for the gate"),
     "bootstrap": ("walstreet_services.cli.bootstrap", "prepare a deployment in containers: prepare, declare"),
+    "chaos": (
+        "walstreet_services.cli.chaos",
+        "kill every process at every named moment, judged by the broker's record",
+    ),
+    "chaos-rows": ("walstreet_services.cli.chaos_rows", "the broker's known failures, one session for each"),
     "exhibit": ("walstreet_services.cli.exhibit", "measure what the decision core promises, with pictures"),
 }
 """Commands that are programs of their own, with their own arguments and `--help`."""

@@ -38,6 +38,7 @@ from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK, EXIT_SIGNAL_BASE, Usa
 from walstreet.runtime.logs import configure_logs
 from walstreet.runtime.settings import Settings, load_settings
 from walstreet.runtime.supervisor import ManagedProcess, tail
+from walstreet.runtime.witness import WITNESS
 from walstreet_events import EventDecodeError, SessionPhase, decode
 from walstreet_events.market import PhaseName
 from walstreet_events.subjects import TURN_ORDER, Stream
@@ -256,6 +257,7 @@ class Session:
                 "url": parts.server.url,
                 "monitor_url": parts.server.monitor_url,
                 "credentials_dir": str(parts.server.credentials),
+                "witness_dir": str(self._state / WITNESS),
             },
             "broker": {"host": "127.0.0.1", "port": ready["port"], "paced": False},
             "emergency": {

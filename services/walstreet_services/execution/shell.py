@@ -23,6 +23,7 @@ from walstreet.domain.observations import (
 from walstreet.domain.signing import SignatureReason
 from walstreet.ports import Broker, Clock, Observer
 from walstreet.runtime.clocks import ToldClock
+from walstreet.runtime.crash_points import passed
 from walstreet.runtime.outside import BrokerLink
 from walstreet.runtime.settings import Settings
 from walstreet_events import (
@@ -161,11 +162,17 @@ class ExecutionShell:
             case OrderBracketed():
                 self._bracket = event
             case OrderSubmitting():
+                passed("place_begins")
                 await self._place(event)
+                passed("place_ended")
             case OrderModifying():
+                passed("modify_begins")
                 await self._send(self.link.broker.modify(_ticket(event)), event.client_order_id)
+                passed("modify_ended")
             case OrderCancelling():
+                passed("cancel_begins")
                 await self._send(self.link.broker.cancel(event.broker_order_id), event.client_order_id)
+                passed("cancel_ended")
             case ReconRequest():
                 self._snapshots.request(event)
             case FlattenState():
@@ -260,10 +267,12 @@ class ExecutionShell:
 
     async def _preview(self, event: MarginAsked) -> MarginObserved:
         preview, detail = None, ""
+        passed("margin_begins")
         try:
             preview = await self.link.broker.preview(_question(event), timeout_s=self._margin_timeout_s)
         except self._unanswered as error:
             detail = f"{type(error).__name__}: {error}"
+        passed("margin_ended")
         # The clock of this process may be behind the time that the question carries.
         ts_ns = max(self._clock.now_ns(), event.ts_ns)
         return MarginObserved(ts_ns=ts_ns, asked=event.id, preview=preview, detail=detail)
@@ -283,7 +292,10 @@ class ExecutionShell:
 
     async def _snapshot(self, request: Question) -> SnapshotObserved:
         # The port answers failures as ``ok=False``: unknown, never flat.
-        return await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns))
+        passed("snapshot_begins")
+        answer = await self.link.broker.snapshot(request.id, max(self._clock.now_ns(), request.ts_ns))
+        passed("snapshot_ended")
+        return answer
 
     async def _connected(self, broker: Broker) -> None:
         """Subscribe what an emergency needs; connecting synchronised account, positions, orders and executions."""

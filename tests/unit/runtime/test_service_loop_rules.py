@@ -12,7 +12,8 @@ from walstreet.adapters.memory import MemoryLog, MemoryTape
 from walstreet.adapters.nats.journal import ChainHead
 from walstreet.domain.observations import TimeObserved
 from walstreet.runtime import loop as loop_module
-from walstreet.runtime.loop import LoopOverrunError, ServiceLoop
+from walstreet.runtime.loop import ServiceLoop
+from walstreet.runtime.loop_types import LoopOverrunError
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet.runtime.service import NoBackground, ServiceRunner
 from walstreet.testing.cores import (

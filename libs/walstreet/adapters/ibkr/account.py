@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from walstreet.adapters.ibkr.numbers import micro, nano
+from walstreet.adapters.ibkr.numbers import micro, nano, whole
 from walstreet.adapters.ibkr.requests import Requests
 from walstreet.domain.observations import AccountFacts, AccountObserved, PositionFacts
 from walstreet.ports import Clock, Observer
@@ -69,7 +69,7 @@ class AccountBook:
             raise ValueError(f"position of {fields[4]} has the quantity {fields[14]!r}")
         facts = PositionFacts(
             symbol=fields[4],
-            con_id=int(fields[3]),
+            con_id=whole(fields[3]),
             quantity_micro=quantity,
             average_cost_nano=nano(fields[15]) or 0,
         )
@@ -94,7 +94,7 @@ class AccountBook:
 
     def on_summary(self, fields: list[str]) -> None:
         """Take a row of an account summary: ``63, version, id, account, tag, value, currency``."""
-        rows = self._requests.rows(int(fields[2]))
+        rows = self._requests.rows(whole(fields[2]))
         if rows is not None and fields[3] == self.account and fields[4] in TAGS and fields[6] == CURRENCY:
             rows.append((TAGS[fields[4]], nano(fields[5])))
 

@@ -18,6 +18,8 @@ CACHE_ENTRIES_MAX = 65_536
 """Prices and sizes repeat; the cache turns most conversions into one look-up."""
 ABSOLUTE_MAX = Decimal(10) ** 15
 """Larger magnitudes are sentinels or damage: no price, quantity or account of ours comes near."""
+INTEGER_MAX = 2**63 - 1
+"""What the log can hold. A larger number is damage, and must not reach an event: it could not be written."""
 UNSET_INTEGER = 2_147_483_647
 _PRICE_SCALE = Decimal(PRICE_SCALE)
 _QUANTITY_SCALE = Decimal(QUANTITY_SCALE)
@@ -55,9 +57,34 @@ def dollars(value_nano: int) -> float:
 
 
 def integer(text: str) -> int:
-    """Return an id field; empty and the unset sentinel become 0."""
-    value = int(text) if text else 0
+    """Return an id field; empty and the unset sentinel become 0.
+
+    Raises:
+        ValueError: No integer, or one that the log cannot hold.
+    """
+    value = whole(text) if text else 0
     return 0 if value == UNSET_INTEGER else value
+
+
+def seconds_ns(text: str) -> int:
+    """Return epoch seconds as nanoseconds.
+
+    Raises:
+        ValueError: No integer, or a time that the log cannot hold.
+    """
+    return whole(str(whole(text) * NANOS_PER_SECOND))
+
+
+def whole(text: str) -> int:
+    """Return a field that must be an integer.
+
+    Raises:
+        ValueError: No integer, or one that the log cannot hold.
+    """
+    value = int(text)
+    if abs(value) > INTEGER_MAX:
+        raise ValueError(f"{text[:40]!r} has more digits than the log can hold; the message is damaged")
+    return value
 
 
 def utc_text(ts_ns: int) -> str:
@@ -79,7 +106,7 @@ def time_ns(text: str) -> int:
         day = datetime.strptime(cleaned, "%Y%m%d").replace(tzinfo=_zone("America/New_York"))
         return _epoch_ns(day)
     if cleaned.isdigit():
-        return int(cleaned) * NANOS_PER_SECOND
+        return seconds_ns(cleaned)
     stamp, zone_name = cleaned[:_COMPACT_LENGTH], cleaned[_COMPACT_LENGTH:].strip()
     pattern = "%Y%m%d-%H:%M:%S" if "-" in stamp else "%Y%m%d %H:%M:%S"
     zone = _zone(zone_name) if zone_name else UTC
@@ -95,7 +122,8 @@ def _scaled(text: str, scale: Decimal) -> int | None:
         raise ValueError(f"{text!r} is no decimal number; the message is damaged or misread") from error
     if not value.is_finite() or abs(value) > ABSOLUTE_MAX:
         return None
-    return int((value * scale).to_integral_value())
+    scaled = int((value * scale).to_integral_value())
+    return scaled if abs(scaled) <= INTEGER_MAX else None
 
 
 @lru_cache(maxsize=64)

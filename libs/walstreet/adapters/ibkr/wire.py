@@ -13,7 +13,7 @@ from typing import Any
 from walstreet.adapters.ibkr import codes
 from walstreet.adapters.ibkr.account import AccountBook
 from walstreet.adapters.ibkr.library import Handler
-from walstreet.adapters.ibkr.numbers import integer, micro, nano, time_ns
+from walstreet.adapters.ibkr.numbers import integer, micro, nano, seconds_ns, time_ns, whole
 from walstreet.adapters.ibkr.options import ConnectOptions
 from walstreet.adapters.ibkr.orders import (
     OpenOrderFacts,
@@ -89,18 +89,18 @@ class Wire:
             11: self._execution,
             17: self._history,
             45: self.ticks.on_generic,
-            49: lambda fields: self.requests.end_barrier(int(fields[2])),
+            49: lambda fields: self.requests.end_barrier(whole(fields[2])),
             50: self._broker_bar,
-            52: lambda fields: end(int(fields[2])),
+            52: lambda fields: end(whole(fields[2])),
             53: lambda _fields: end(OPEN_ORDERS),
             54: self.book.on_download_end,
-            55: lambda fields: end(int(fields[2])),
+            55: lambda fields: end(whole(fields[2])),
             58: self.ticks.on_data_type,
             59: self._commission,
             61: self.book.on_position,
             62: self.book.on_positions_end,
             63: self.book.on_summary,
-            64: lambda fields: end(int(fields[2])),
+            64: lambda fields: end(whole(fields[2])),
             102: lambda _fields: end(COMPLETED_ORDERS),
         }
 
@@ -200,10 +200,10 @@ class Wire:
     # -------------------------------------------------------------------------------- raw: order facts
 
     def _next_valid_id(self, fields: list[str]) -> None:
-        self.next_order_id = max(self.next_order_id, int(fields[2]))
+        self.next_order_id = max(self.next_order_id, whole(fields[2]))
 
     def _order_status(self, fields: list[str]) -> None:
-        order_id, client_id, perm_id = int(fields[1]), int(fields[9]), integer(fields[6])
+        order_id, client_id, perm_id = whole(fields[1]), whole(fields[9]), integer(fields[6])
         filled = micro(fields[3]) or 0
         facts = self._orders.get((client_id, order_id))
         if facts is not None and facts.perm_id and perm_id and facts.perm_id != perm_id:
@@ -238,7 +238,7 @@ class Wire:
         price, quantity = nano(fields[20]), micro(fields[19])
         if price is None or quantity is None:
             raise ValueError(f"execution {fields[14]} has price {fields[20]!r} and shares {fields[19]!r}")
-        rows = self.requests.rows(int(fields[1]))
+        rows = self.requests.rows(whole(fields[1]))
         stamped_ns, now_ns = time_ns(fields[15]), self._clock.now_ns()
         fresh = rows is None and 0 <= now_ns - stamped_ns < SAME_MOMENT_NS
         observation = ExecutionObserved(
@@ -249,7 +249,7 @@ class Wire:
             client_id=integer(fields[22]),
             client_order_id=fields[26],
             symbol=fields[4],
-            con_id=int(fields[3]),
+            con_id=whole(fields[3]),
             buy=fields[18] in {"BOT", "BUY"},
             price_nano=price,
             quantity_micro=quantity,
@@ -290,14 +290,14 @@ class Wire:
     # ------------------------------------------------------------------------------ raw: market, history
 
     def _broker_bar(self, fields: list[str]) -> None:
-        symbol = self.bar_symbols.get(int(fields[2]))
+        symbol = self.bar_symbols.get(whole(fields[2]))
         if symbol is None:
             return
-        bar = _bar(int(fields[3]) * NANOS_PER_SECOND, fields[4:11])
+        bar = _bar(seconds_ns(fields[3]), fields[4:11])
         self.emit(BrokerBarObserved(symbol=symbol, bar=bar, bar_ns=BROKER_BAR_NS))
 
     def _history(self, fields: list[str]) -> None:
-        request_id, count = int(fields[1]), int(fields[4])
+        request_id, count = whole(fields[1]), whole(fields[4])
         rows = self.requests.rows(request_id)
         if rows is None:
             return
@@ -309,7 +309,7 @@ class Wire:
     # --------------------------------------------------------------------------------------- raw: errors
 
     def _error(self, fields: list[str]) -> None:
-        subject, code, text = int(fields[2]), int(fields[3]), fields[4]
+        subject, code, text = whole(fields[2]), whole(fields[3]), fields[4]
         if not self.ready and code in codes.REFUSES_CONNECTION:
             self.refusal = (code, f"broker code {code}: {text}")
         if code in codes.LINK_DOWN:
@@ -363,5 +363,5 @@ def _bar(start_ns: int, fields: list[str]) -> HistoryBar:
         close_nano=close,
         volume_micro=max(0, micro(fields[4]) or 0),
         vwap_nano=max(0, nano(fields[5]) or 0),
-        trade_count=max(0, int(fields[6])),
+        trade_count=max(0, whole(fields[6])),
     )

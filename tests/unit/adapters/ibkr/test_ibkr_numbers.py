@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walstreet.adapters.ibkr.numbers import dollars, integer, micro, nano, nano_of, time_ns, utc_text
+from walstreet.adapters.ibkr.numbers import dollars, integer, micro, nano, nano_of, seconds_ns, time_ns, utc_text, whole
 from walstreet_events import NANOS_PER_SECOND
 
 
@@ -67,3 +67,15 @@ def test_times_out_go_out_in_utc_and_cut_to_seconds() -> None:
     )
     with pytest.raises(ValueError, match="time zone"):
         time_ns("20261120 09:30:00 Mars/North")
+
+
+def test_numbers_that_the_log_cannot_hold_never_reach_an_event() -> None:
+    """An amount beyond 64 bits is unset, an id or a time beyond them is refused: neither may end a service."""
+    assert nano("9223372036.854775807") == 2**63 - 1
+    assert nano("9223372036.854775808") is None
+    assert micro("-9300000000000") is None
+    for read in (integer, whole, seconds_ns, time_ns):
+        with pytest.raises(ValueError, match="more digits than the log can hold"):
+            read("9" * 20)
+    with pytest.raises(ValueError, match="more digits"):
+        seconds_ns("9223372037")
