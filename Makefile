@@ -29,7 +29,7 @@ export WALSTREET_DATA ?= $(wildcard ../shared/data)
 export WALSTREET_IB_ASYNC_PYTHON ?= $(wildcard $(abspath .venv-ib-async/bin/python))
 export WALSTREET_IBAPI_PYTHON ?= $(wildcard $(abspath .venv-ibapi/bin/python))
 
-.PHONY: help setup setup-ib-async setup-clients native run unit test test-docker check fmt lint type imports build bench chaos chaos-rows chaos-tests fuzz schema clean lock
+.PHONY: help setup setup-ib-async setup-clients native run unit test test-docker test-long check fmt lint type imports build bench chaos chaos-rows chaos-tests fuzz schema clean lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,9 +81,12 @@ FAST_TESTS := tests/unit tests/tidy tests/property tests/contract
 unit: setup ## Run the unit tests alone: no network, a few minutes on two cores
 	$(BIN)/python -m pytest -q -n auto tests/unit tests/tidy $(PYTEST_FLAGS)
 
-test: setup ## Run all tests but the long crash suite (make chaos) and the containers' (make test-docker)
+test: setup ## Run all tests but the long crash suite (make chaos), the long ones (make test-long) and the containers' (make test-docker)
 	$(BIN)/python -m pytest -q -n auto $(FAST_TESTS) $(PYTEST_FLAGS)
-	$(BIN)/python -m pytest -v tests/integration tests/e2e -m "not docker" $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -v tests/integration tests/e2e -m "not docker and not long" $(PYTEST_FLAGS)
+
+test-long: setup ## Run the tests that take long: ten days of the rotation, panic without the log, several strategies, a killed fetch
+	$(BIN)/python -m pytest -v tests -m long $(PYTEST_FLAGS)
 
 test-docker: setup ## Run the tests of the containers: needs a Docker engine and the base images
 	$(BIN)/python -m pytest -v -m docker $(PYTEST_FLAGS)

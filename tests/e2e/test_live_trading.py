@@ -73,6 +73,7 @@ def state_of(names: dict[str, Any]) -> Path:
     return Path(names["manager"].get_portfolio_status()["state"])
 
 
+@pytest.mark.long
 def test_opposite_sides_are_netted_and_never_meet_at_the_broker(together):
     """Shares changed hands inside; at no time did the broker hold a buy and a sell of one symbol."""
     state = state_of(together)
@@ -102,6 +103,7 @@ def test_opposite_sides_are_netted_and_never_meet_at_the_broker(together):
     assert placed > 0
 
 
+@pytest.mark.long
 def test_the_sum_of_the_strategies_keeps_to_the_accounts_limit(together):
     """The limit bound, and what the account held never cost more than it allows."""
     told = events(state_of(together))
@@ -117,6 +119,7 @@ def test_the_sum_of_the_strategies_keeps_to_the_accounts_limit(together):
             assert abs(held) / 1e6 * event.price_nano / 1e9 <= NAME_CAP * equity * 1.01
 
 
+@pytest.mark.long
 def test_every_strategy_has_a_book_and_the_books_are_the_account(together):
     """The status names all three; their positions sum to the account's, which are the broker's."""
     manager = together["manager"]
@@ -132,6 +135,7 @@ def test_every_strategy_has_a_book_and_the_books_are_the_account(together):
     assert summed == manager.get_summary()["positions"]
 
 
+@pytest.mark.long
 def test_replay_decides_the_same_with_several_strategies(together):
     """The arbiter of three strategies reproduces its outputs from the TAPE, byte for byte."""
     ended = command("replay", "--verify", "--state", str(state_of(together)), "--json")

@@ -20,7 +20,8 @@ from walstreet_events import FlattenPhase, FlattenState, Mode, ModeState, OrderS
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.spec("001.recovery", "card.services")]
 
 COMMON = ("--symbols", "SYN01,SYN02,SYN03,SYN04", "--set", "session.warmup_days=1", "--seed", "7")
-LOCKSTEP = ("--minutes", "40", *COMMON)
+LOCKSTEP = ("--minutes", "180", *COMMON)
+"""Long enough for a person's four commands: nothing waits for them in lockstep."""
 SPEED = 6
 FREE = (
     *("--minutes", "60", "--speed", str(SPEED), *COMMON),
@@ -115,6 +116,7 @@ def test_the_flag_flattens_a_session_in_time_and_stays_latched(tmp_path: Path) -
     assert compare_books(state) == []
 
 
+@pytest.mark.long
 def test_the_command_works_with_a_dead_arbiter(tmp_path: Path) -> None:
     """The arbiter hangs and nobody restarts it: the command on the log flattens all the same."""
     state = tmp_path / "session"
@@ -135,6 +137,7 @@ def test_the_command_works_with_a_dead_arbiter(tmp_path: Path) -> None:
     check_books(state)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crash", [False, True], ids=["execution-lives", "execution-killed-meanwhile"])
 def test_without_the_log_execution_flattens_and_the_spool_is_imported(tmp_path: Path, *, crash: bool) -> None:
     """NATS is dead and stays so: the command falls back to the flag; later the TAPE holds everything, once."""
@@ -171,6 +174,7 @@ def test_without_the_log_execution_flattens_and_the_spool_is_imported(tmp_path: 
     check_books(state)
 
 
+@pytest.mark.long
 def test_a_crash_in_the_middle_of_flattening(tmp_path: Path) -> None:
     """Execution is killed as soon as its first closing order is at the broker; the rest is closed exactly once."""
     state = tmp_path / "session"

@@ -57,6 +57,7 @@ SETTINGS = ("--set", "selection.hold_bonus=0", "--seed", "5", "--last-minutes", 
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.long,
     pytest.mark.timeout(len(DAYS) * DAY_BOUND_S),
     pytest.mark.spec("004.strategy", "004.acceptance"),
 ]

@@ -36,6 +36,7 @@ def wait_for(path, bound_s=BOUND_S):
         time.sleep(0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_fetch_goes_on_and_ends_with_the_same_files(tmp_path, number: int) -> None:
     """The signal comes when the first chunk is on disk; the folder stays readable, and no simulator is left behind."""

@@ -12,6 +12,7 @@ from walstreet.domain.execution_cancel import cancelling
 from walstreet.domain.execution_emergency import SOURCE_OPERATOR, begin
 from walstreet.domain.execution_state import ExecutionState
 from walstreet.domain.flatten import (
+    FLAT_SO_FAR,
     TRANSIENT,
     Close,
     Deferral,
@@ -67,7 +68,7 @@ def steps(state: ExecutionState, now_ns: int, parameters: FlattenParameters) -> 
     cancels = _cancels(state, emergency, now_ns, parameters)
     teller = _Teller(state, emergency, now_ns)
     if _proof_due(state, emergency, now_ns, parameters):
-        teller.tell(FlattenPhase.PROVING, "")
+        teller.tell(FlattenPhase.PROVING, FLAT_SO_FAR if emergency.flat else "")
     closing, deferred = _closings(state, emergency, now_ns, parameters)
     _tell_standing(state, teller, deferred, parameters)
     return [*cancels, *closing, *teller.events]

@@ -27,6 +27,8 @@ from walstreet_events import (
 
 COLLAR_UNITS = 1_000_000
 """A collar counts in hundredths of a basis point."""
+FLAT_SO_FAR = "flat so far"
+"""Detail of a question for proof that is asked although everything was flat at the last one."""
 MARKET_LIMIT = 0
 """``limit_nano`` of a closing market order, which exists only where a parameter allows it."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from walstreet.adapters.nats import Connection, LogError
 from walstreet.adapters.spool import SpoolFile
+from walstreet.domain.flatten import FLAT_SO_FAR
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_FALLBACK, EXIT_OK, EXIT_TIMEOUT, UsageError
 from walstreet_events import AnyEvent, FlattenPhase, FlattenState, GatewayProbed, Mode, ModeState
 from walstreet_services.cli.operator_desk import (
@@ -135,7 +136,10 @@ async def _panic_by_log(
 
 
 def _is_flat(event: AnyEvent) -> bool:
-    return isinstance(event, FlattenState) and event.phase is FlattenPhase.FLAT
+    if not isinstance(event, FlattenState):
+        return False
+    # What was proven flat is proven again from time to time.
+    return event.phase is FlattenPhase.FLAT or (event.phase is FlattenPhase.PROVING and event.detail == FLAT_SO_FAR)
 
 
 def _write_flag(options: argparse.Namespace, session: Session, operator: str) -> Path:
@@ -209,7 +213,7 @@ async def _resume(options: argparse.Namespace) -> int:
         raise UsageError(f"{flag} is still there; remove it first, or it begins the next emergency at once")
     async with connected(session, _running(session)) as connection:
         state = await newest_event(connection, "order.flatten")
-        if isinstance(state, FlattenState) and state.phase is not FlattenPhase.FLAT and not options.not_flat:
+        if isinstance(state, FlattenState) and not _is_flat(state) and not options.not_flat:
             raise UsageError(
                 f"the newest word of the emergency is {state.phase.value!r} with {len(state.positions)} positions and "
                 f"{state.open_orders} orders, not flat; wait, or resume with --not-flat"
