@@ -114,6 +114,9 @@ class Session:
         self._summarizer = Summarizer()
         self._view = SessionView(self._console, live=not options.no_view)
         self._closed = asyncio.Event()
+        self._ending = False
+        """A signal has come. A cancellation alone can get lost: `asyncio.wait_for` of Python 3.11 returns a result that
+        is ready at the same moment, and forgets that it was cancelled."""
         self._readiness = Readiness()
         self._before = 0
         """Sequence of the TAPE's last message of earlier sessions."""
@@ -134,6 +137,7 @@ class Session:
             stop.cancel()
             return await session
         # Everything is let go in the session's own ``finally`` blocks; each of them is bounded.
+        self._ending = True
         session.cancel()
         await asyncio.wait({session})
         if not session.cancelled() and (error := session.exception()) is not None:
@@ -347,7 +351,9 @@ class Session:
             os.kill(pid, signal.SIGUSR1)
 
     async def _require_running(self, parts: Parts, follow: asyncio.Task[None]) -> None:
-        """Raise what ended the log or the following of it, or name the process that was given up."""
+        """Raise what ended the session, the log or the following of it, or name the process that was given up."""
+        if self._ending:
+            raise asyncio.CancelledError
         if follow.done():
             await follow
         if parts.keeper.done():
