@@ -6,14 +6,13 @@ the block, the journal seals it, and replay compares what was decided (docs/adr/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from walstreet.domain.signing import KEY_BYTES_MIN, KEY_NAME, seal
 from walstreet.ports import Journal
 from walstreet.runtime.errors import UsageError
-from walstreet.runtime.loop_ports import DeadLetters, Inbox, Message
-from walstreet.runtime.service import Log, Turns
+from walstreet.runtime.log_wrapper import LogWrapper
+from walstreet.runtime.service import Log
 from walstreet.runtime.settings import Settings
 from walstreet_events import AnyEvent, IntentBlock
 
@@ -74,44 +73,15 @@ class SealingJournal:
         return await self._journal.append(event, through=through)
 
 
-class SealedLog:
-    """The arbiter's log: the given one with a journal that seals; satisfies ``walstreet.runtime.service.Log``."""
+class SealedLog(LogWrapper):
+    """The arbiter's log: the given one with a journal that seals."""
 
     def __init__(self, log: Log, key: bytes) -> None:
         """Wrap ``log``; everything but the journal is its own."""
-        self._log = log
+        super().__init__(log)
         self._journal = SealingJournal(log.journal, key)
-
-    @property
-    def inbox(self) -> Inbox:
-        """Return the ordered input."""
-        return self._log.inbox
 
     @property
     def journal(self) -> Journal:
         """Return the durable output."""
         return self._journal
-
-    @property
-    def dead(self) -> DeadLetters:
-        """Return where unhandled messages go."""
-        return self._log.dead
-
-    @property
-    def turns(self) -> Turns | None:
-        """Return the lockstep side, None when the service runs freely."""
-        return self._log.turns
-
-    async def open(self) -> Sequence[Message]:
-        """Connect and return the whole TAPE."""
-        return await self._log.open()
-
-    async def begin_epoch(self, *, epoch: int, seq: int, chain: str, epoch_seq: int, config_hash: str) -> int:
-        """Fence off earlier lives; return the stream sequence of the epoch message."""
-        return await self._log.begin_epoch(
-            epoch=epoch, seq=seq, chain=chain, epoch_seq=epoch_seq, config_hash=config_hash
-        )
-
-    async def close(self) -> None:
-        """Drain and close."""
-        await self._log.close()

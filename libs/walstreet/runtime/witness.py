@@ -17,8 +17,9 @@ from pathlib import Path
 
 from walstreet.ports import Journal
 from walstreet.runtime.chain import ChainFault
-from walstreet.runtime.loop_ports import DeadLetters, Inbox, Message
-from walstreet.runtime.service import Log, Turns
+from walstreet.runtime.log_wrapper import LogWrapper
+from walstreet.runtime.loop_ports import Inbox, Message
+from walstreet.runtime.service import Log
 from walstreet_events import AnyEvent
 
 WITNESS = "witness"
@@ -115,12 +116,12 @@ class WitnessedInbox:
         return messages
 
 
-class WitnessedLog:
-    """A service's log with a witness beside it; satisfies ``walstreet.runtime.service.Log``."""
+class WitnessedLog(LogWrapper):
+    """A service's log with a witness beside it."""
 
     def __init__(self, log: Log, witness: Witness, producer: str) -> None:
         """Wrap ``log``; set ``on_fault`` before it is opened."""
-        self._log = log
+        super().__init__(log)
         self._witness = witness
         self._producer = producer
         self._journal = WitnessedJournal(log.journal, witness)
@@ -137,19 +138,9 @@ class WitnessedLog:
         """Return the durable output."""
         return self._journal
 
-    @property
-    def dead(self) -> DeadLetters:
-        """Return where unhandled messages go."""
-        return self._log.dead
-
-    @property
-    def turns(self) -> Turns | None:
-        """Return the lockstep side, None when the service runs freely."""
-        return self._log.turns
-
     async def open(self) -> Sequence[Message]:
         """Connect and return the whole TAPE; an end that is missing from it is told to ``on_fault``."""
-        history = await self._log.open()
+        history = await super().open()
         last = history[-1].seq if history else 0
         if last < self._witness.seq and self.on_fault is not None:
             self.on_fault(lost_tail(self._producer, last, self._witness.seq))
@@ -158,7 +149,7 @@ class WitnessedLog:
 
     async def begin_epoch(self, *, epoch: int, seq: int, chain: str, epoch_seq: int, config_hash: str) -> int:
         """Fence off earlier lives; return the stream sequence of the epoch message."""
-        begun = await self._log.begin_epoch(
+        begun = await super().begin_epoch(
             epoch=epoch, seq=seq, chain=chain, epoch_seq=epoch_seq, config_hash=config_hash
         )
         self._witness.note(begun)
@@ -166,7 +157,7 @@ class WitnessedLog:
 
     async def close(self) -> None:
         """Drain and close."""
-        await self._log.close()
+        await super().close()
         self._witness.close()
 
 
