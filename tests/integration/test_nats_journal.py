@@ -202,6 +202,7 @@ async def test_after_a_cancelled_append_only_the_same_event_follows(server: LogS
     await asyncio.sleep(0.05)
     appending.cancel()
     await asyncio.wait({appending})
+    assert appending.cancelled()
     server.cont()
     with pytest.raises(LogError, match="does not know whether"):
         await log.journal.append(request(2), through=0)

@@ -99,8 +99,12 @@ class LogServer:
         await process.wait()
 
     def stop(self) -> None:
-        """Freeze the server (SIGSTOP): it takes bytes and answers nothing."""
+        """Freeze the server (SIGSTOP): it takes bytes and answers nothing from the return on.
+
+        The signal alone comes back before all threads of the server stand still, and one of them could still answer.
+        """
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
         self._frozen = True
 
     def cont(self) -> None:
