@@ -37,13 +37,16 @@ class ThrottleParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     window_s: float = 300.0
     repeats_max: int = 10
     """Of one strategy, symbol and side in the window; the last of them trips."""
-    account_repeats_max: int = 40
-    """Of everything in the window; below what ten orders a minute would allow for ever."""
+    account_window_s: float = 1_800.0
+    account_repeats_max: int = 240
+    """Of everything in the account's window: eight a minute for half an hour, below what ten orders a minute would
+    allow for ever, above the bursts in which twenty symbols are entered and left."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges."""
         require_between("throttle", "window_s", self.window_s, 1.0, 86_400.0)
         require_between("throttle", "repeats_max", self.repeats_max, 1, REPEATS_MAX)
+        require_between("throttle", "account_window_s", self.account_window_s, 1.0, 86_400.0)
         require_between("throttle", "account_repeats_max", self.account_repeats_max, 1, REPEATS_MAX)
 
 
@@ -92,8 +95,11 @@ def key_of(strategy: str, order: GuardedOrder) -> str:
     return f"{strategy}\x1f{order.symbol}\x1f{order.side.value}"
 
 
-def _counted(known: Repeats, ts_ns: int, maximum: int, parameters: ThrottleParameters) -> Repeats:
-    since_ns = ts_ns - nanos(parameters.window_s)
+def _since_ns(key: str, now_ns: int, parameters: ThrottleParameters) -> int:
+    return now_ns - nanos(parameters.account_window_s if key == ACCOUNT_KEY else parameters.window_s)
+
+
+def _counted(known: Repeats, ts_ns: int, maximum: int, since_ns: int) -> Repeats:
     times = (*(time_ns for time_ns in known.times_ns if time_ns > since_ns), ts_ns)[-REPEATS_MAX:]
     tripped = known.tripped_ns
     if tripped is None and len(times) >= maximum:
@@ -114,7 +120,7 @@ def note_execution(
         (key_of(strategy, order), parameters.repeats_max),
         (ACCOUNT_KEY, parameters.account_repeats_max),
     ):
-        keys[key] = _counted(keys.get(key, Repeats()), ts_ns, maximum, parameters)
+        keys[key] = _counted(keys.get(key, Repeats()), ts_ns, maximum, _since_ns(key, ts_ns, parameters))
     if len(keys) > KEYS_MAX:
         raise ValueError(f"throttle: {len(keys)} keys, at most {KEYS_MAX} are possible; expire the state daily")
     return ThrottleState(keys=keys)
@@ -122,12 +128,12 @@ def note_execution(
 
 def expire(state: ThrottleState, now_ns: int, parameters: ThrottleParameters) -> ThrottleState:
     """Return the state without what no longer counts; what has tripped stays."""
-    since_ns = now_ns - nanos(parameters.window_s)
-    kept = {
-        key: replace(known, times_ns=tuple(time_ns for time_ns in known.times_ns if time_ns > since_ns))
-        for key, known in state.keys.items()
-        if known.tripped_ns is not None or any(time_ns > since_ns for time_ns in known.times_ns)
-    }
+    kept = {}
+    for key, known in state.keys.items():
+        since_ns = _since_ns(key, now_ns, parameters)
+        times_ns = tuple(time_ns for time_ns in known.times_ns if time_ns > since_ns)
+        if times_ns or known.tripped_ns is not None:
+            kept[key] = replace(known, times_ns=times_ns)
     return ThrottleState(keys=kept)
 
 
@@ -155,13 +161,13 @@ def check_repeats(facts: ThrottleFacts, parameters: ThrottleParameters) -> Findi
     """Refuse what has tripped, and what the present limits would not have let come so far."""
     if facts.state is None:
         return Finding(reason=ThrottleReason.REPEATS_UNKNOWN)
-    since_ns = facts.now_ns - nanos(parameters.window_s)
     reason, note, measures = None, "", []
     for name, key, maximum in (
         ("repeats", key_of(facts.strategy, facts.order), parameters.repeats_max),
         ("account_repeats", ACCOUNT_KEY, parameters.account_repeats_max),
     ):
         known = facts.state.keys.get(key, Repeats())
+        since_ns = _since_ns(key, facts.now_ns, parameters)
         count = sum(time_ns > since_ns for time_ns in known.times_ns)
         measures.append(Measure(name=name, value=count, limit=maximum))
         if known.tripped_ns is not None:

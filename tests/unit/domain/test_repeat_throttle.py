@@ -23,7 +23,7 @@ from walstreet_events import NANOS_PER_SECOND, Side
 
 S = NANOS_PER_SECOND
 T0 = 1_800_000_000 * S
-PARAMETERS = ThrottleParameters(repeats_max=3, account_repeats_max=5, window_s=300.0)
+PARAMETERS = ThrottleParameters(repeats_max=3, window_s=300.0, account_repeats_max=5, account_window_s=600.0)
 BUY = GuardedOrder(symbol="A", side=Side.BUY, quantity_micro=1_000_000, limit_nano=None, position_micro=0)
 EXIT = dataclasses.replace(BUY, side=Side.SELL, position_micro=1_000_000)
 KEY = key_of("alpha", BUY)
@@ -73,8 +73,16 @@ def test_other_symbols_and_sides_go_on():
 
 
 def test_slow_repetition_never_trips():
-    """At exactly the window's length the oldest no longer counts."""
+    """At exactly the window's length the oldest no longer counts, for the key and for the account."""
     assert tripped(after([0, 150, 300, 450, 600])) == ()
+
+
+def test_what_is_slow_for_a_key_may_be_too_much_for_the_account():
+    """The account counts over a longer window: the fifth execution within it trips it, and no key of its own."""
+    state = ThrottleState()
+    for index, time_s in enumerate([0, 100, 200, 300, 400]):
+        state = after([time_s], order=dataclasses.replace(BUY, symbol="AB"[index % 2]), state=state)
+    assert tripped(state) == (ACCOUNT_KEY,)
 
 
 def test_the_account_trips_over_all_strategies_together():
@@ -136,5 +144,6 @@ def test_the_number_of_keys_is_bounded(monkeypatch):
 def test_what_no_longer_counts_is_forgotten():
     """Old, untripped keys leave the state, and the digest's content is sorted."""
     state = expire(after([0]), T0 + 300 * S, PARAMETERS)
-    assert state.keys == {}
+    assert list(state.keys) == [ACCOUNT_KEY]
+    assert expire(state, T0 + 600 * S, PARAMETERS).keys == {}
     assert [row[0] for row in after([0]).canonical()] == sorted([ACCOUNT_KEY, KEY])

@@ -18,6 +18,7 @@ def test_a_missing_peer_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch
     """Without the package the reason says how to get it, for the groups that it belongs to and no other."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     assert peers.absent_peers(["forest"]) == {"lleaves": "it is not installed (pip install lleaves)"}
+    assert peers.absent_peers(["swing"]) == {"vectorbt": "it is not installed (pip install vectorbt)"}
     assert peers.absent_peers(["decision"]) == {}
 
 

@@ -7,7 +7,8 @@ import importlib.util
 from typing import Final
 
 LLEAVES: Final = "lleaves"
-OPTIONAL_PEERS: Final[dict[str, str]] = {LLEAVES: "forest"}
+VECTORBT: Final = "vectorbt"
+OPTIONAL_PEERS: Final[dict[str, str]] = {LLEAVES: "forest", VECTORBT: "swing"}
 """Module of a peer, and the group of rows in which it is measured; `pip install` takes the same name."""
 
 

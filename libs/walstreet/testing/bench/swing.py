@@ -22,8 +22,10 @@ from walstreet.research.permutation import permutation_order
 from walstreet.research.swing_grid import make_grid
 from walstreet.research.swing_native import NativeEngine
 from walstreet.research.swing_types import SwingBars, SwingParameters, Window
+from walstreet.testing.bench.peers import VECTORBT, problem_of
 from walstreet.testing.bench.row import BenchError, Row, Setup, budget_row, make_row
 from walstreet.testing.bench.swing_peers import NumbaPeer, make_problem, numba_peer
+from walstreet.testing.bench.swing_vectorbt import vectorbt_peer
 from walstreet.testing.bench.timing import Work, interleaved_us
 
 SEED: Final = 20_241_121
@@ -84,7 +86,25 @@ def swing_rows(setup: Setup) -> list[Row]:
         ours=lambda: engine.simulate(bars, [base]).net,
         theirs=None if peer is None else lambda: peer.net(problem, first, last),
     )
-    return [measure(work, runs=setup.pick(quick=40, full=300))]
+    rows = [measure(work, runs=setup.pick(quick=40, full=300))]
+    if not problem_of(VECTORBT):
+        rows.append(_vectorbt_row(bars, base, engine, runs=setup.pick(quick=5, full=40)))
+    return rows
+
+
+def _vectorbt_row(bars: SwingBars, base: SwingParameters, engine: NativeEngine, *, runs: int) -> Row:
+    peer = vectorbt_peer(bars, base, engine.simulate(bars, [base]))
+    works: list[Work] = [lambda _: engine.simulate(bars, [base]).net, lambda _: peer.run()]
+    times = interleaved_us(works, runs=runs, warm_up=1, block=1) / MICROS_A_MILLI
+    return make_row(
+        name="swing backtest",
+        size=f"{len(SYMBOLS)} funds x {DAYS} days, 1 thread",
+        unit="ms",
+        samples=times[0],
+        peer="vectorbt, weights given",
+        peer_samples=times[1],
+        target=BACKTEST_TARGET,
+    )
 
 
 def walk_forward_rows(setup: Setup) -> list[Row]:
