@@ -18,7 +18,8 @@ from rich.console import Console
 
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK
 from walstreet.testing.chaos.judge import judge_books
-from walstreet.testing.chaos.rows import ROWS, Facts, Row
+from walstreet.testing.chaos.row_facts import Facts
+from walstreet.testing.chaos.rows import ROWS, Row
 from walstreet.testing.stack import events, truth
 from walstreet_services.cli.chaos import run_session
 
