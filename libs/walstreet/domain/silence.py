@@ -23,6 +23,8 @@ from walstreet.domain.observations import (
 from walstreet.domain.reconnect import DOUBLINGS_MAX
 from walstreet_events import NANOS_PER_SECOND
 
+_DATA = (QuoteObserved, TradeObserved, VolumeObserved, BrokerBarObserved)
+
 
 class SilenceParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a silence may last."""
@@ -68,7 +70,7 @@ class SilenceWatch:
 
     def note(self, observation: Observation, now_ns: int) -> bool:
         """Take one observation, and return whether it is the tick that ends a silence."""
-        if isinstance(observation, QuoteObserved | TradeObserved | VolumeObserved | BrokerBarObserved):
+        if isinstance(observation, _DATA):
             ended = self.silent
             self._since_ns, self._attempts = now_ns, 0
             return ended

@@ -270,14 +270,14 @@ def same_hashes(one: Ended, other: Ended, groups: Sequence[str] = ("decisions", 
     return all(one.summary["hashes"][group] == other.summary["hashes"][group] for group in groups)
 
 
-def compare_books(state: Path) -> list[str]:
+def compare_books(state: Path, told: Sequence[AnyEvent] | None = None) -> list[str]:
     """Return every difference between the broker's own record and the TAPE; none means that both tell the same story.
 
     No client order id reached the broker twice, everything that reached it stood on the TAPE before (questions for
     margin, which place nothing, among it), and every execution of the broker stands on the TAPE exactly once, with its
-    price and quantity; a correction is an execution of its own.
+    price and quantity; a correction is an execution of its own. ``told`` is the TAPE where it has been read already.
     """
-    records, told = truth(state), events(state)
+    records, told = truth(state), events(state) if told is None else told
     received = [record for record in records if record["kind"] == "place_received"]
     placed = [record["order_ref"] for record in received if not record["what_if"]]
     questions = [record["order_ref"] for record in received if record["what_if"]]

@@ -8,6 +8,7 @@ from walstreet.domain.ended_orders import BY_WORD
 from walstreet.testing.chaos.row_facts import Facts, all_ended, expect, sent_after, trades
 from walstreet_events import (
     ExternalOrder,
+    MarginAnswered,
     OrderCommission,
     OrderCorrected,
     OrderFilled,
@@ -20,6 +21,7 @@ from walstreet_events import (
     ReconSnapshot,
 )
 
+MARGIN_REASONS = ("margin_unknown", "margin_timeout")
 SAMPLE = 3
 """Of many alike, so many are named."""
 
@@ -159,13 +161,26 @@ def held(facts: Facts) -> list[str]:
 
 
 def what_if(facts: Facts) -> list[str]:
-    """Unset, zero and missing answers refuse; good ones let orders go."""
-    reasons = Counter(event.reason for event in facts.of(OrderRefused))
-    return expect(
-        (reasons["margin_unknown"] > 0, f"no refusal as margin_unknown: {dict(reasons)}"),
-        (reasons["margin_timeout"] > 0, f"no refusal as margin_timeout: {dict(reasons)}"),
-        (bool(facts.of(OrderSubmitting)), "nothing was sent after good answers"),
-    )
+    """Unset, zero and missing answers refuse, each for its own intent; good ones let orders go.
+
+    In lockstep session time stands still while silence is waited for, so that it is told as unknown, not as late.
+    """
+    answers = facts.of(MarginAnswered)
+    silent = {event.intent for event in answers if not event.answered}
+    unset = {event.intent for event in answers if event.answered and not event.initial_margin_after_nano}
+    refused = {event.intent for event in facts.of(OrderRefused) if event.reason in MARGIN_REASONS}
+    sent = {event.intent for event in facts.of(OrderSubmitting)}
+    bad = silent | unset
+    return [
+        *expect(
+            (len(silent) >= 2, f"{len(silent)} questions without an answer"),
+            (len(unset) >= 6, f"{len(unset)} answers without a number"),
+            (bad <= refused, f"not refused: {sorted(bad - refused)}"),
+            (not bad & sent, f"sent on no margin: {sorted(bad & sent)}"),
+        ),
+        *sent_after(facts, max((event.ts_ns for event in answers if event.intent in bad), default=0), "bad answers"),
+        *all_ended(facts),
+    ]
 
 
 def commissions(facts: Facts) -> list[str]:
