@@ -19,6 +19,7 @@ from walstreet.domain.arbiter_state import (
 from walstreet.domain.barrier_exits import NO_CAP, NO_STOP, BarrierMemory, after_fill
 from walstreet.domain.cycle_inputs import require_sound
 from walstreet.domain.decision_record import column_values
+from walstreet.domain.feeds import MARKET_DATA
 from walstreet.domain.mode import note_command, note_request, note_state
 from walstreet.domain.mode_causes import (
     TOPIC_EXCEPTION,
@@ -135,7 +136,9 @@ def _fold_market(state: ArbiterState, event: AnyEvent) -> None:
         case BrokerStatus():
             state.links[f"client:{event.client_id}"] = event.connected
         case FeedStatus():
-            state.farms[event.farm] = event.healthy and event.data_type not in DATA_TYPES_NOT_LIVE
+            # The kind of data is judged where it is told; a farm that was told of meanwhile would keep it for ever.
+            live = event.farm != MARKET_DATA or event.data_type not in DATA_TYPES_NOT_LIVE
+            state.farms[event.farm] = event.healthy and live
         case SymbolStatus():
             state.halted[event.symbol] = event.halted
         case InstrumentRef():

@@ -14,6 +14,7 @@ from walstreet.domain.arbiter_parameters import ArbiterParameters
 from walstreet.domain.barrier_exits import BarrierMemory
 from walstreet.domain.book_memory import BookMemory
 from walstreet.domain.external import Externals
+from walstreet.domain.feeds import ALL_OR_NOTHING, concerns_all, symbol_of_line
 from walstreet.domain.horizon_learning import HorizonLearning
 from walstreet.domain.learning import LearningState
 from walstreet.domain.ledger import Ledger
@@ -114,13 +115,25 @@ class ArbiterState:
 
     @property
     def farms_healthy(self) -> int:
-        """Return the number of farms that are up."""
-        return sum(self.farms.values())
+        """Return the number of farms that are up; what concerns one symbol, or none, is no farm."""
+        return sum(healthy for farm, healthy in self.farms.items() if concerns_all(farm))
 
     @property
     def farms_broken(self) -> int:
         """Return the number of known farms that are not up."""
-        return len(self.farms) - self.farms_healthy
+        return sum(not healthy for farm, healthy in self.farms.items() if concerns_all(farm))
+
+    @property
+    def feed_lost(self) -> bool:
+        """Return whether no data come that may be traded on: no farm is up, none arrive, or they are not live."""
+        told = all(self.farms.get(farm, True) for farm in ALL_OR_NOTHING)
+        return not (told and self.farms_healthy)
+
+    @property
+    def lines_broken(self) -> tuple[str, ...]:
+        """Return the symbols whose own subscription brings nothing."""
+        broken = (symbol_of_line(farm) for farm, healthy in self.farms.items() if not healthy)
+        return tuple(symbol for symbol in broken if symbol is not None)
 
     def digest(self) -> str:
         """Return a hash of the complete state; the producer's epoch, which differs between lives, is left out."""
@@ -165,7 +178,7 @@ def mode_causes(state: ArbiterState, now_ns: int, parameters: ArbiterParameters)
         causes.append((Mode.OBSERVE, "order_link_down"))
     if not all(state.links.values()):
         causes.append((Mode.OBSERVE, "broker_link_down"))
-    if not state.farms_healthy:
+    if state.feed_lost:
         causes.append((Mode.OBSERVE, "feed_lost"))
     elif state.farms_broken:
         causes.append((Mode.DEGRADED, "farm_broken"))

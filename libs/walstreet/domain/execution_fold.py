@@ -7,6 +7,7 @@ from dataclasses import replace
 from walstreet.domain.arming import fold_arming
 from walstreet.domain.borrow import fold_borrow
 from walstreet.domain.corrections import counted_of, family_of
+from walstreet.domain.ended_orders import asked_for_an_end
 from walstreet.domain.execution_brackets import protective_orders
 from walstreet.domain.execution_emergency import fold_emergency
 from walstreet.domain.execution_market import fold_bars, note_prior
@@ -21,6 +22,7 @@ from walstreet.domain.execution_state import (
     ExecutionState,
 )
 from walstreet.domain.external import ADOPT
+from walstreet.domain.feeds import MARKET_DATA, symbol_of_line
 from walstreet.domain.guard_orders import RecentOrder
 from walstreet.domain.guard_verdict import GuardedOrder, notional_nano
 from walstreet.domain.mode_causes import note_equity, note_session
@@ -67,6 +69,7 @@ from walstreet_events import (
     tag_of,
 )
 
+_NO_DATA_TYPES = ("", "unknown")
 _UNBELIEVED_CODES = tuple(reason.value for reason in UNBELIEVED)
 
 
@@ -135,7 +138,7 @@ def _fold_market(
         case SymbolStatus():
             state.halted[event.symbol] = event.halted
         case FeedStatus():
-            state.data_type = event.data_type
+            _fold_feed(state, event)
         case BarBlock():
             closes = {symbol: item.prior_close_nano for symbol, item in state.instruments.items()}
             fold_bars(
@@ -146,6 +149,15 @@ def _fold_market(
                 priors=state.priors,
                 fall_bps=parameters.short.fall_bps,
             )
+
+
+def _fold_feed(state: ExecutionState, event: FeedStatus) -> None:
+    symbol = symbol_of_line(event.farm)
+    if symbol is not None:
+        state.lines_broken[symbol] = not event.healthy
+    if event.farm == MARKET_DATA or event.data_type not in _NO_DATA_TYPES:
+        # What is told of a farm before the first tick of a connection says nothing of the kind of data.
+        state.data_type = event.data_type
 
 
 def _fold_session(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters) -> None:
@@ -194,6 +206,7 @@ def _fold_order(
     match event:
         case OrderUpdated():
             _keep(state, with_update(known, event))
+            state.ended.update(event)
         case OrderFilled():
             _keep(state, with_fill(known, event))
         case OrderCancelling():
@@ -271,6 +284,7 @@ def _fold_broker(
         case ReconSnapshot():
             if event.ok:
                 state.snapshot = event
+                state.ended.prove(event)
                 for client_order_id in absent_orders(state, event, parameters):
                     order = state.orders[client_order_id]
                     state.orders[client_order_id] = replace(order, absences=order.absences + 1)
@@ -278,6 +292,8 @@ def _fold_broker(
 
 def absent_orders(state: ExecutionState, snapshot: ReconSnapshot, parameters: ExecutionParameters) -> tuple[str, ...]:
     """Return open orders past good-till and margin that ``snapshot`` does not show, in order of submission."""
+    if asked_for_an_end(snapshot):
+        return ()
     shown = {order.order_ref for order in (*snapshot.open_orders, *snapshot.completed_orders)}
     shown_perm = {order.perm_id for order in (*snapshot.open_orders, *snapshot.completed_orders)}
     margin_ns = round(parameters.absence_margin_s * NANOS_PER_SECOND)

@@ -21,6 +21,9 @@ from walstreet.domain.guard_verdict import GuardedOrder, GuardVerdict, notional_
 from walstreet.domain.repeat_throttle import ThrottleFacts, ThrottleState, check_repeats, note_execution
 from walstreet_events import OrderIntent, QuoteSeen, Side
 
+NO_LINE = "no_line"
+"""Kind of data of a symbol whose own subscription brings nothing; refused like any that is not live."""
+
 
 @dataclass(slots=True)
 class Run:
@@ -152,7 +155,7 @@ def market_facts(state: ExecutionState, order: GuardedOrder, quote: QuoteSeen | 
         order=order,
         quote=quote,
         feed_ts_ns=state.feed_ts_ns or None,
-        data_type=state.data_type,
+        data_type=NO_LINE if state.lines_broken.get(order.symbol, False) else state.data_type,
         session_open_ns=state.open_ns if known_session else None,
         session_close_ns=state.close_ns if known_session else None,
         # The gateway journals changes only; a symbol begins as not halted.

@@ -248,7 +248,7 @@ class Desk:
             external=intent.symbol in state.external,
             seen=(intent.id in state.intents and intent.id != self.run.resumed)
             or (intent.id in state.asked and not resumed),
-            pending=bool(of_symbol) or intent.symbol in self.run.symbols or asked,
+            pending=bool(of_symbol) or intent.symbol in self.run.symbols or asked or intent.symbol in state.ended,
             unknown=any(order.state is OrderState.UNKNOWN for order in of_symbol),
             reducing=reducing,
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from walstreet.domain.arming import ArmingMemory
 from walstreet.domain.corrections import CountedFill
+from walstreet.domain.ended_orders import EndedOrders
 from walstreet.domain.execution_market import SymbolMarket
 from walstreet.domain.execution_parents import ParentWork
 from walstreet.domain.external import Externals
@@ -100,6 +101,8 @@ class ExecutionState:
     orders: dict[str, Order] = field(default_factory=dict)
     open_orders: dict[str, bool] = field(default_factory=dict)
     """Client order ids of orders that have not ended."""
+    ended: EndedOrders = field(default_factory=EndedOrders)
+    """Orders that have ended by the broker's word and not yet by proof."""
     by_broker_id: dict[int, str] = field(default_factory=dict)
     by_perm_id: dict[int, str] = field(default_factory=dict)
     symbol_of_execution: dict[str, str] = field(default_factory=dict)
@@ -115,6 +118,8 @@ class ExecutionState:
     borrow: dict[str, Borrow] = field(default_factory=dict)
     data_type: str | None = None
     """Of the market data that arrive, by the feed's last word."""
+    lines_broken: dict[str, bool] = field(default_factory=dict)
+    """Per symbol whether its own subscription brings nothing."""
     session_date: str = ""
     next_order_id: int = 1
     """High-water mark: above every id that was journaled and every floor that the broker gave."""

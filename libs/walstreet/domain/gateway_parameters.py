@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from walstreet.domain.silence import SilenceParameters
 from walstreet_events import NANOS_PER_SECOND
 
 BAR_S_MAX = 300
@@ -51,6 +52,8 @@ class GatewayParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Days adjusted for splits and dividends; only a market without an adjusted history goes without."""
     daily_retry_s: int = 10
     """Distance of two attempts when the broker does not answer."""
+    silence: SilenceParameters = SilenceParameters()
+    """When market data that stay away are subscribed anew."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range or at odds with each other."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from walstreet.domain.feeds import assumed_healthy
 from walstreet.domain.gateway_parameters import SessionPlan
 from walstreet.domain.gateway_state import GatewayState
 from walstreet.domain.observations import FeedObserved, HaltObserved, InstrumentsObserved, LinkObserved
@@ -85,7 +86,10 @@ def instrument_events(
 
 def feed_event(state: GatewayState, plan: SessionPlan, observation: FeedObserved) -> Sequence[AnyEvent]:
     """Return the state of a data farm if it differs from the last one written."""
-    if state.feeds.get(observation.farm) == (observation.healthy, observation.data_type):
+    known = state.feeds.get(observation.farm)
+    if known == (observation.healthy, observation.data_type):
+        return ()
+    if observation.healthy and assumed_healthy(observation.farm) and (known is None or known[0]):
         return ()
     event = FeedStatus(
         id=_id(state, plan, FeedStatus, 0),

@@ -29,7 +29,12 @@ _RANDOM = secrets.SystemRandom()
 REMEDY = "check broker.host and broker.port, and that TWS, IB Gateway or `walstreet sim` accepts API connections there"
 BUFFER_MAX = 2_000_000
 LINK_POLL_S = 0.25
+PROBE_S = 15.0
 SERVER_TIME_POLL_S = 0.05
+HUNG = (
+    "the gateway's port is open and it answers nothing: log in to its screen and restart it; orders are refused and "
+    "called unknown until it answers again"
+)
 WALL_POLL_S = 0.05
 CLOSE_GRACE_NS = 300_000_000
 """Live: ticks of a bar's last moments may still be on their way for so long."""
@@ -53,6 +58,7 @@ class BrokerLink:
         errors: tuple[type[Exception], ...],
         client_id: int,
         reconnect: ReconnectParameters,
+        probe_s: float = PROBE_S,
         draw: Callable[[], float] = _RANDOM.random,
     ) -> None:
         """Prepare.
@@ -66,6 +72,7 @@ class BrokerLink:
             errors: The broker adapter's exceptions; they mean *not now*, never a crash.
             client_id: Of this connection, for the fact that the broker cannot be reached.
             reconnect: How long to wait between attempts.
+            probe_s: Distance of the questions that prove that the broker still answers, where time does not ask it.
             draw: Uniform in [0, 1), for the spread of the waits; it decides nothing else.
         """
         self._deliver = deliver
@@ -76,7 +83,9 @@ class BrokerLink:
         self._not_now: tuple[type[Exception], ...] = (*errors, OSError, TimeoutError)
         self._client_id = client_id
         self._reconnect = reconnect
+        self._probe_s = probe_s
         self._draw = draw
+        self._attempting = False
         self._failures = 0
         self._buffer: deque[Observation] = deque(maxlen=BUFFER_MAX)
         self.broker = make(self._observe)
@@ -113,10 +122,7 @@ class BrokerLink:
         if not self.broker.connected:
             await self._connect_in_turn()
         if self.broker.connected:
-            try:
-                await self.broker.server_time_ns()
-            except self._errors as error:
-                self._log.warning("barrier_failed", error=str(error))
+            await self._answered_ns()
         self._clock.tell(now_ns)
         stamped = [_stamp(observation, now_ns) for observation in self._buffer]
         self._buffer.clear()
@@ -134,16 +140,20 @@ class BrokerLink:
                 now_ns = wall.now_ns() - CLOSE_GRACE_NS
             else:
                 await asyncio.sleep(SERVER_TIME_POLL_S)
-                if not self.broker.connected:
+                answered_ns = await self._answered_ns() if self.broker.connected else None
+                if answered_ns is None:
                     continue
-                try:
-                    now_ns = await self.broker.server_time_ns()
-                except self._errors as error:
-                    self._log.warning("broker_time_unknown", error=str(error))
-                    continue
+                now_ns = answered_ns
             # The answer itself, not the clock, which an observation may have moved on since the answer was sent.
             self._clock.tell(now_ns)
             self._deliver(TimeObserved(ts_ns=now_ns))
+
+    async def probe(self) -> None:
+        """Live: keep asking the broker for an answer, since an open socket proves nothing, until cancelled."""
+        while True:
+            await asyncio.sleep(self._probe_s)
+            if self.broker.connected:
+                await self._answered_ns()
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -159,6 +169,7 @@ class BrokerLink:
 
     async def _attempt(self) -> bool:
         """Connect once and return whether it worked."""
+        self._attempting = True
         try:
             await self.broker.connect()
             await self._after_connect(self.broker)
@@ -168,12 +179,36 @@ class BrokerLink:
             await self.broker.close()
             if self.connections == 0 and self._failures == 1:
                 # An earlier life may have left the link on the log as up.
-                self._observe(self._down(str(error)))
+                self._observe(self._down(f"not reached since the start: {error}"))
             return False
+        finally:
+            self._attempting = False
         self.connections += 1
         self._failures = 0
         self._log.info("broker_connected", connections=self.connections)
         return True
+
+    async def _answered_ns(self) -> int | None:
+        """Return the broker's time, None without an answer; a connection that does not answer is given up."""
+        broken = self.connections
+        try:
+            return await self.broker.server_time_ns()
+        except self._not_now as error:
+            # A socket that was lost has told so itself, and what a new connection lacks is its own maker's to judge.
+            if self.broker.connected and not self._attempting and self.connections == broken:
+                await self._give_up(str(error))
+            else:
+                self._log.warning("broker_time_unknown", error=str(error))
+            return None
+
+    async def _give_up(self, detail: str) -> None:
+        """Close a connection that is open and dead; answers that come late would be taken for those of later questions.
+
+        The link is told as down first: closing is our own doing, of which the broker's side says nothing.
+        """
+        self._log.critical("broker_hangs", error=detail, remedy=HUNG)
+        self._observe(self._down(f"no answer behind an open port: {detail}"))
+        await self.broker.close()
 
     def _down(self, detail: str) -> LinkObserved:
         return LinkObserved(
@@ -183,7 +218,7 @@ class BrokerLink:
             client_id=self._client_id,
             next_order_id=0,
             code=0,
-            detail=f"not reached since the start: {detail}",
+            detail=detail,
         )
 
     def _observe(self, observation: Observation) -> None:

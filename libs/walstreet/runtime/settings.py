@@ -97,6 +97,13 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Pace of all outgoing messages, for each connection."""
     reconnect: ReconnectParameters = ReconnectParameters()
     """When a lost connection is called again."""
+    probe_s: float = 15.0
+    """So often the broker must answer a question; without an answer within ``request_timeout_s`` the connection is
+    given up, a person is told, and it is called anew. An open port proves nothing."""
+
+    def __post_init__(self) -> None:
+        """Refuse a distance that would never notice, or ask all the time."""
+        require_between("broker", "probe_s", self.probe_s, 1.0, 300.0)
 
 
 class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK
 from walstreet.testing.chaos.judge import judge_books
-from walstreet.testing.chaos.rows import ROWS, Facts, Row
+from walstreet.testing.chaos.row_facts import Facts
+from walstreet.testing.chaos.rows import ROWS, Row
 from walstreet.testing.stack import events, truth
 from walstreet_services.cli.chaos import run_session
 
@@ -91,9 +92,10 @@ def run_row(row: Row, *, folder: Path) -> RowResult:
         state, plans, MINUTES, speed="max" if row.lockstep else "40", faults=script, settings=row.settings
     )
     broken = [line for line in summary.get("broken", [text[-600:]]) if not any(word in line for word in row.allowed)]
-    faults = {name: found for name, found in judge_books(state).items() if found}
+    told = events(state)
+    faults = {name: found for name, found in judge_books(state, told).items() if found}
     faults.update({"session": [f"code {code}", *broken]} if broken else {})
-    facts = Facts(events=events(state), truth=truth(state), summary=summary, logs=_logs(state))
+    facts = Facts(events=told, truth=truth(state), summary=summary, logs=_logs(state))
     duty = row.check(facts)
     faults.update({"duty": duty} if duty else {})
     struck = len(facts.records("fault_struck")) + len(facts.records("fault_started"))

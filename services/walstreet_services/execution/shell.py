@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from walstreet.domain.arming import ARM
+from walstreet.domain.ended_orders import question
 from walstreet.domain.execution_guards import inactive_guards
 from walstreet.domain.flatten import MARKET_LIMIT
 from walstreet.domain.observations import (
@@ -38,6 +39,7 @@ from walstreet_events import (
     OrderModifying,
     OrderRefused,
     OrderSubmitting,
+    OrderUpdated,
     Quote,
     ReconRequest,
     Side,
@@ -92,6 +94,7 @@ class ExecutionShell:
         self._snapshots = SnapshotDesk(self._snapshot, self._deliver, self._clock.now_ns)
         self._proofs = SnapshotDesk(self._snapshot, self._deliver, self._clock.now_ns)
         """What an emergency asks does not wait behind the reconciler, nor take its place."""
+        self._ends = SnapshotDesk(self._snapshot, self._deliver, self._clock.now_ns, tells_superseded=False)
         self._previews: dict[asyncio.Task[MarginObserved], None] = {}
         """In the order of the questions, in which lockstep hands the answers on."""
         self._bracket: OrderBracketed | None = None
@@ -109,6 +112,7 @@ class ExecutionShell:
             errors=errors,
             client_id=settings.broker.execution_client_id,
             reconnect=settings.broker.reconnect,
+            probe_s=settings.broker.probe_s,
         )
         self._ticks = make_ticks(self._on_tick)
         self.desk = make_desk(lambda: self.link.broker)
@@ -141,11 +145,12 @@ class ExecutionShell:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.link.keep(), name="link")
             group.create_task(self.link.follow_time(self._wall), name="time")
+            group.create_task(self.link.probe(), name="probe")
             group.create_task(self._watch_flag(), name="panic-flag")
 
     async def stop(self) -> None:
         """End queries under way, the subscription and the connection; orders stay with the broker."""
-        await asyncio.gather(self._snapshots.stop(), self._proofs.stop())
+        await asyncio.gather(self._snapshots.stop(), self._proofs.stop(), self._ends.stop())
         under_way = (*self._previews, *self._probes)
         for task in under_way:
             task.cancel()
@@ -173,8 +178,8 @@ class ExecutionShell:
                 passed("cancel_begins")
                 await self._send(self.link.broker.cancel(event.broker_order_id), event.client_order_id)
                 passed("cancel_ended")
-            case ReconRequest():
-                self._snapshots.request(event)
+            case OrderUpdated() | ReconRequest():
+                self._query(event)
             case FlattenState():
                 await self.desk.react(event)
                 if event.phase is FlattenPhase.PROVING:
@@ -203,6 +208,7 @@ class ExecutionShell:
         """Observe everything up to ``now_ns``; a second time in the same turn only when something was sent."""
         self.desk.poll(now_ns, self._observe)
         await self._proofs.settled()
+        await self._ends.settled()
         await self._snapshots.settled()
         previews = [*self._previews]
         for answer in await asyncio.gather(*previews):
@@ -243,6 +249,13 @@ class ExecutionShell:
             self._log.error("order_message_not_confirmed", client_order_id=client_order_id, error=str(error))
             return False
         return True
+
+    def _query(self, event: OrderUpdated | ReconRequest) -> None:
+        """Ask the broker for its truth, where an event wants it."""
+        if isinstance(event, ReconRequest):
+            self._snapshots.request(event)
+        elif (asked := question(event)) is not None:
+            self._ends.request(asked)
 
     async def _watch_flag(self) -> None:
         while True:

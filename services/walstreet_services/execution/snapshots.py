@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from walstreet.domain.ended_orders import EndQuestion
 from walstreet.domain.observations import SnapshotObserved
 from walstreet_events import FlattenState, ReconRequest
 
-Question = ReconRequest | FlattenState
-"""Who asks: the reconciler, or an emergency that needs proof."""
+Question = ReconRequest | FlattenState | EndQuestion
+"""Who asks: the reconciler, an emergency that needs proof, or the end of an order."""
 
 SUPERSEDED = "superseded"
 """Begin of the detail of an answer that was not asked for any more."""
@@ -27,8 +28,14 @@ class SnapshotDesk:
         ask: Callable[[Question], Awaitable[SnapshotObserved]],
         deliver: Callable[[SnapshotObserved], None],
         now_ns: Callable[[], int],
+        *,
+        tells_superseded: bool = True,
     ) -> None:
-        """Ask through ``ask``, which answers failures as ``ok=False`` and never raises."""
+        """Ask through ``ask``, which answers failures as ``ok=False`` and never raises.
+
+        Without ``tells_superseded`` nobody waits for the answer to a question that a newer one replaces.
+        """
+        self._tells_superseded = tells_superseded
         self._ask = ask
         self._deliver = deliver
         self._now_ns = now_ns
@@ -38,7 +45,7 @@ class SnapshotDesk:
     def request(self, request: Question) -> None:
         """Take a request; it replaces one that waits."""
         older, self._waiting = self._waiting, request
-        if older is not None:
+        if older is not None and self._tells_superseded:
             self._deliver(self._superseded(older, request))
         if self._task is None:
             self._task = asyncio.create_task(self._work(), name="snapshots")

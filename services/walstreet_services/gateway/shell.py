@@ -20,12 +20,14 @@ from walstreet.domain.observations import (
     TradeObserved,
     VolumeObserved,
 )
+from walstreet.domain.silence import Renewal, SilenceWatch
 from walstreet.ports import Broker, Clock, Observer, TickSink
 from walstreet.runtime.clocks import ToldClock
 from walstreet.runtime.outside import BrokerLink
 from walstreet.runtime.settings import Settings
 from walstreet_events import AnyEvent
 from walstreet_services.gateway.daily import DailyDesk
+from walstreet_services.gateway.renewal import RenewalDesk
 
 DAILY_BARS = 20
 """Sessions over which the average daily volume is taken."""
@@ -66,6 +68,14 @@ class GatewayShell:
         self._untimed: list[QuoteObserved | TradeObserved | VolumeObserved] = []
         self._observe: Callable[[Observation], None] = _unattached
         self._daily = DailyDesk(session=settings.session, parameters=settings.gateway, errors=errors)
+        session = settings.session
+        self._renewal = RenewalDesk(
+            SilenceWatch(settings.gateway.silence, open_ns=session.open_ns, close_ns=session.close_ns),
+            renew=self._renew,
+            deliver=self._deliver,
+            errors=errors,
+        )
+        self._subscribing = asyncio.Lock()
         broker_clock = wall if self._mode == "wall" else self._clock
         self.link = BrokerLink(
             make=lambda observer: make_broker(observer, broker_clock),
@@ -76,6 +86,7 @@ class GatewayShell:
             errors=errors,
             client_id=settings.broker.gateway_client_id,
             reconnect=settings.broker.reconnect,
+            probe_s=settings.broker.probe_s,
         )
 
     def attach(self, observe: Callable[[Observation], None]) -> None:
@@ -96,8 +107,10 @@ class GatewayShell:
                 await asyncio.Event().wait()
             group.create_task(self.link.keep(), name="link")
             group.create_task(self._ticks.run(), name="ticks")
+            group.create_task(self._renewal.follow(self.link.broker, self._clock.now_ns), name="renewal")
             group.create_task(self._daily.follow(self.link.broker, self._clock.now_ns, self._observe), name="daily")
             group.create_task(self.link.follow_time(self._wall if self._mode == "wall" else None), name="time")
+            group.create_task(self.link.probe(), name="probe")
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -116,6 +129,7 @@ class GatewayShell:
             self._deliver(observation)
         await self._ticks.flush()
         self._observe(TimeObserved(ts_ns=now_ns))
+        await self._renewal.look(self.link.broker, now_ns)
         if self._daily.due(now_ns):
             answer = await self._daily.ask(self.link.broker, now_ns)
             if answer is not None:
@@ -127,6 +141,9 @@ class GatewayShell:
     # ----------------------------------------------------------------------------------------- helpers
 
     def _deliver(self, observation: Observation) -> None:
+        heard = self._renewal.note(observation, self._clock.now_ns())
+        if heard is not None:
+            self._forward(heard)
         if self._mode != "broker":
             self._forward(observation)
             return
@@ -158,8 +175,26 @@ class GatewayShell:
             self._ticks.publish(tick)
         self._observe(observation)
 
+    async def _renew(self, broker: Broker, why: Renewal) -> None:
+        """Subscribe anew, and after a lost link ask for what was missed, too."""
+        async with self._subscribing:
+            # Quotes first: history may be refused or dead for hours, and must not keep them away.
+            await self._stream(broker)
+            if why is Renewal.RESTORED:
+                await self._ask_reference(broker)
+
     async def _subscribe(self, broker: Broker) -> None:
         """Ask for everything the session needs; repeated after every connection."""
+        async with self._subscribing:
+            await self._ask_reference(broker)
+            await self._stream(broker)
+
+    async def _stream(self, broker: Broker) -> None:
+        self._renewal.begin(self._settings.session.symbols, self._clock.now_ns())
+        await broker.stream(self._settings.session.symbols)
+
+    async def _ask_reference(self, broker: Broker) -> None:
+        """Ask for instruments and history."""
         session = self._settings.session
         symbols = session.symbols
         instruments = await broker.instruments(symbols)
@@ -190,7 +225,6 @@ class GatewayShell:
             )
         )
         self._observe(HistoryObserved(ts_ns=now_ns, bar_ns=self._settings.gateway.bar_ns, bars=history))
-        await broker.stream(symbols)
 
 
 def _mean_volume(bars: Sequence[HistoryBar]) -> int:

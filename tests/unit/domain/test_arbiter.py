@@ -366,7 +366,7 @@ def test_a_lost_feed_or_link_means_observe():
         world = started()
         builders = {
             "feed": lambda w: w.feed(healthy=False),
-            "frozen": lambda w: w.feed(data_type="frozen"),
+            "frozen": lambda w: w.feed(farm="market_data", healthy=False, data_type="frozen"),
             "link": lambda w: w.link(connected=False),
         }
         (state,) = world.send(builders[event](world))

@@ -191,6 +191,9 @@ def test_an_intent_for_the_symbol_withdraws_the_protection_first() -> None:
     assert reasons(again) == ["order_pending"], "a cancel is announced once"
     for key in (profit, stop):
         say(world, key, "Cancelled", at_s=4)
+    held = world.give(block(intent("held", side=Side.SELL, reducing=True), name="held"))
+    assert reasons(held) == ["order_pending"], "the broker's word is no proof"
+    world.see(snapshot("proof", NOW_NS + 5 * S))
     outs = world.give(block(intent("gone", side=Side.SELL, reducing=True), name="gone"))
     assert [type(out) for out in outs] == [OrderSubmitting]
 

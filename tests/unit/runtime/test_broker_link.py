@@ -141,3 +141,93 @@ async def test_observations_are_buffered_in_lockstep_only(lockstep):
     assert len(delivered) == (0 if lockstep else 1)
     if lockstep:
         assert (await link.barrier(T0 + 9))[-1] == TimeObserved(ts_ns=T0 + 9)
+
+
+class Hanging(Gateway):
+    """A gateway behind an open port that answers nothing until it is called anew."""
+
+    answers = True
+
+    async def connect(self):
+        """Connect; a new connection is answered."""
+        await super().connect()
+        self.answers = True
+
+    async def server_time_ns(self):
+        """Answer, or let the question run into its timeout."""
+        self.asked += 1
+        if not self.answers:
+            raise Absent("no answer to the broker's time within 20 s")
+        return T0
+
+
+def hanging(*, lockstep):
+    """Return a link to a gateway that hangs, the gateway, and what it delivers."""
+    delivered = []
+    made = []
+
+    async def nothing(_broker):
+        """Subscribe nothing."""
+
+    def make(observer):
+        made.append(Hanging(observer, 0))
+        return made[0]
+
+    link = BrokerLink(
+        make=make,
+        clock=ToldClock(T0),
+        lockstep=lockstep,
+        deliver=delivered.append,
+        after_connect=nothing,
+        errors=(Absent,),
+        client_id=7,
+        reconnect=QUICK,
+        probe_s=0.01,
+        draw=lambda: 0.5,
+    )
+    return link, made[0], delivered
+
+
+@pytest.mark.parametrize("asking", ["probe", "time"])
+async def test_a_gateway_that_hangs_behind_an_open_port_is_found_out(asking):
+    """Without an answer the link is told as down at once, a person is told, and the broker is called anew."""
+    link, gateway, delivered = hanging(lockstep=False)
+    await link.start()
+    gateway.answers = False
+    gateway.reached.clear()
+    tasks = [asyncio.create_task(link.keep())]
+    tasks.append(asyncio.create_task(link.probe() if asking == "probe" else link.follow_time(None)))
+    async with asyncio.timeout(5.0):
+        await gateway.reached.wait()
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    links = [item for item in delivered if isinstance(item, LinkObserved)]
+    assert [item.connected for item in links] == [True, False, True]
+    assert "open port" in links[1].detail
+    assert link.connections == 2
+
+
+async def test_in_lockstep_a_hanging_gateway_is_called_anew_in_the_next_turn():
+    """A late answer would be taken for that of a later question, so that the connection is given up."""
+    link, gateway, _ = hanging(lockstep=True)
+    await link.start()
+    gateway.answers = False
+    first = await link.barrier(T0 + 1)
+    assert [item.connected for item in first] == [True, False]
+    assert not gateway.connected
+    second = await link.barrier(T0 + 2)
+    assert [item.connected for item in second] == [True]
+    assert link.connections == 2
+
+
+async def test_a_question_that_a_lost_socket_cuts_off_gives_up_nothing():
+    """The socket's end has been told by itself; a second word for it would only be noise on the log."""
+    link, gateway, delivered = hanging(lockstep=False)
+    await link.start()
+    gateway.answers = False
+    gateway.connected = False
+    asking = asyncio.create_task(link.follow_time(None))
+    await asyncio.sleep(0.2)
+    asking.cancel()
+    assert [item.connected for item in delivered if isinstance(item, LinkObserved)] == [True]

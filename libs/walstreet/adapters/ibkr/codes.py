@@ -24,6 +24,8 @@ FARM_HEALTH: dict[int, bool] = {
     2158: True,
 }
 """Data farms; *inactive but available on demand* (2107, 2108) is healthy."""
+NO_DATA = (10197,)
+"""Without a request: no market data come, because somebody else uses the log-in's. The first tick disproves it."""
 DELAYED_INSTEAD = (10090, 10091, 10167, 10168, 10186)
 """A subscription gets delayed data, or none, for want of a live one."""
 REFUSES_CONNECTION = (326, 501, 502, 503, 504, 505, 506, 507)

@@ -12,6 +12,7 @@ sequence depend on how the kernel cut the stream.
 from __future__ import annotations
 
 from walstreet.adapters.ibkr.numbers import micro, nano
+from walstreet.domain import feeds
 from walstreet.domain.borrow import sound_level
 from walstreet.domain.observations import (
     BorrowObserved,
@@ -25,8 +26,8 @@ from walstreet.ports import Clock, Observer
 
 DATA_TYPES: dict[str, str] = {"1": "live", "2": "frozen", "3": "delayed", "4": "delayed_frozen"}
 UNKNOWN = "unknown"
-FEED = "market_data"
-"""The farm name under which the data type that arrives is reported."""
+ON_THE_WAY_NS = 2_000_000_000
+"""A tick so soon after the broker said that none come may have been sent before."""
 _BADNESS: dict[str, int] = {UNKNOWN: 0, "live": 1, "frozen": 2, "delayed": 3, "delayed_frozen": 4}
 _HALTED = ("1", "1.0", "2", "2.0")
 _TRADING = ("0", "0.0")
@@ -45,6 +46,7 @@ class Line:
         "echo",
         "halted",
         "last",
+        "proven",
         "shortable",
         "symbol",
         "volume",
@@ -65,6 +67,8 @@ class Line:
         self.borrow_level: float | None = None
         self.shortable: int | None = None
         self.data_type = UNKNOWN
+        self.proven = True
+        """False from the broker's word that no ticks come until one comes."""
 
 
 class TickBook:
@@ -75,6 +79,8 @@ class TickBook:
         self._now_ns = clock.now_ns
         self._observe = observe
         self._lines: dict[str, Line] = {}
+        self._doubts_ns: dict[str, int] = {}
+        """Feeds of which the broker said that they bring nothing, and when."""
         self._data_type = UNKNOWN
 
     @property
@@ -85,6 +91,14 @@ class TickBook:
     def open(self, request_id: int, symbol: str) -> None:
         """Begin a line."""
         self._lines[str(request_id)] = Line(symbol)
+
+    def doubt(self, farm: str) -> None:
+        """Take that a line, or all of them, bring nothing; a later tick disproves it."""
+        self._doubts_ns[farm] = self._now_ns()
+        symbol = feeds.symbol_of_line(farm)
+        for each in self._lines.values():
+            if symbol is None or each.symbol == symbol:
+                each.proven = False
 
     def close_all(self) -> tuple[int, ...]:
         """Forget all lines and return their request ids."""
@@ -179,7 +193,24 @@ class TickBook:
 
     # ------------------------------------------------------------------------------------------ helpers
 
+    def _prove(self, line: Line) -> None:
+        """Take a tick of a doubted line as the proof that it brings data, whatever was said of it."""
+        now_ns = self._now_ns()
+        names = (feeds.line(line.symbol), feeds.GATEWAY)
+        if any(now_ns - self._doubts_ns.get(name, now_ns - ON_THE_WAY_NS) < ON_THE_WAY_NS for name in names):
+            return
+        line.proven = True
+        for name in names:
+            self._doubts_ns.pop(name, None)
+            self._observe(
+                FeedObserved(
+                    ts_ns=now_ns, farm=name, healthy=True, data_type=self._data_type, code=0, detail="ticks arrive"
+                )
+            )
+
     def _quote(self, line: Line) -> None:
+        if not line.proven and line.bid and line.ask:
+            self._prove(line)
         self._observe(
             QuoteObserved(
                 symbol=line.symbol,
@@ -225,7 +256,7 @@ class TickBook:
         self._observe(
             FeedObserved(
                 ts_ns=self._now_ns(),
-                farm=FEED,
+                farm=feeds.MARKET_DATA,
                 healthy=worst == "live",
                 data_type=worst,
                 code=0,

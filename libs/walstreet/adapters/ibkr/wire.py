@@ -24,6 +24,7 @@ from walstreet.adapters.ibkr.orders import (
 )
 from walstreet.adapters.ibkr.requests import REQUEST_ID_FIRST, Requests
 from walstreet.adapters.ibkr.ticks import TickBook
+from walstreet.domain import feeds
 from walstreet.domain.observations import (
     BrokerBarObserved,
     CommissionObserved,
@@ -325,13 +326,20 @@ class Wire:
             self._request_error(subject, code, text)
         elif subject > 0:
             self.emit(OrderErrorObserved(ts_ns=self._clock.now_ns(), broker_order_id=subject, code=code, message=text))
+        elif code in codes.NO_DATA:
+            self.ticks.doubt(feeds.GATEWAY)
+            self._farm(feeds.GATEWAY, healthy=False, code=code, detail=text)
         else:
-            self._farm("gateway", healthy=codes.is_warning(code), code=code, detail=text)
+            # Most codes are no errors, and one that nobody knows is no reason to stop; it is on the log to be read.
+            self._farm(feeds.notice(code), healthy=True, code=code, detail=text)
 
     def _request_error(self, request_id: int, code: int, text: str) -> None:
         symbol = self.ticks.symbol_of(request_id) or self.bar_symbols.get(request_id)
-        if symbol is not None:
-            self._farm(f"subscription:{symbol}", healthy=False, code=code, detail=text)
+        if symbol is not None and codes.WARNING_FIRST <= code <= codes.WARNING_LAST:
+            self._farm(feeds.notice(code), healthy=True, code=code, detail=f"{symbol}: {text}")
+        elif symbol is not None:
+            self.ticks.doubt(feeds.line(symbol))
+            self._farm(feeds.line(symbol), healthy=False, code=code, detail=text)
         elif not codes.is_warning(code):
             # An error on a request that has ended names nothing that anybody still waits for.
             self.requests.fail(request_id, code, text)

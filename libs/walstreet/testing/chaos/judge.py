@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,19 @@ from walstreet_events import AnyEvent, OrderUpdated
 ENDED = ("Filled", "Cancelled", "Inactive", "ApiCancelled")
 
 
-def judge_books(state: Path) -> dict[str, list[str]]:
+def judge_books(state: Path, told: Sequence[AnyEvent] | None = None) -> dict[str, list[str]]:
     """Return what is wrong, by invariant; empty lists mean that it holds.
 
     Duplicates are orders that reached the broker more than once. Lost are executions of the broker that are not on the
     TAPE exactly once as they were, orphans orders that are alive at the broker and not in our books.
     """
-    faults = compare_books(state)
+    told = events(state) if told is None else told
+    faults = compare_books(state, told)
     return {
         "duplicates": [text for text in faults if text.startswith("order ") and "times" in text],
         "lost": [text for text in faults if text.startswith("execution ")],
         "unannounced": [text for text in faults if "is not on the TAPE" in text],
-        "orphans": orphans(truth(state), events(state)),
+        "orphans": orphans(truth(state), told),
     }
 
 
