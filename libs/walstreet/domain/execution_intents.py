@@ -14,7 +14,7 @@ from walstreet.domain.execution_seal import refuse_block
 from walstreet.domain.execution_state import ExecutionState
 from walstreet.domain.guard_margin import MarginFacts, WhatIf, check_margin, needs_what_if
 from walstreet.domain.guard_verdict import GuardedOrder, GuardVerdict, first_refusal, notional_nano
-from walstreet.domain.guards import Reason, Refusal, Situation, check_drift, check_standing
+from walstreet.domain.guards import Reason, Refusal, Situation, by_guard, check_drift, check_standing
 from walstreet.domain.micro_planner import largest_child_micro, net_edge_bps
 from walstreet.domain.plan import Child, limit_price, plan_children
 from walstreet.domain.tick_rules import TickRule, orderable_micro
@@ -304,10 +304,3 @@ class Desk:
             good_till_ns=child.good_till_ns,
             quote=quote,
         )
-
-
-def by_guard(verdict: GuardVerdict) -> Refusal:
-    """Return a guard's verdict as the refusal that it gives."""
-    return Refusal(
-        reason=verdict.code, detail=f"{verdict.guard}: {verdict.detail}" if verdict.detail else verdict.guard
-    )
