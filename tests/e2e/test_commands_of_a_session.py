@@ -168,7 +168,7 @@ def test_modes_are_asked_for_and_the_throttle_is_lifted_by_a_person(tmp_path: Pa
     person = position_of(told, _commanded("rearm"))
     assert not any(is_sent(event) for event in told[first:person])
     asked = position_of(told, _commanded("mode"), after=person)
-    assert 0 < sum(is_sent(event) for event in told[person:asked])
+    assert sum(is_sent(event) for event in told[person:asked]) > 0
     below = position_of(told, lambda event: isinstance(event, ModeState) and event.mode is Mode.OBSERVE, after=asked)
     assert below > asked
     assert compare_books(state) == []

@@ -10,6 +10,7 @@ from walstreet.domain.execution_cancel import CANCEL_WITHDRAWN, cancelling
 from walstreet.domain.execution_guards import Run, ask_guards, begin_run, check_short_sale, guarded_order
 from walstreet.domain.execution_modify import seen, tick_rule
 from walstreet.domain.execution_parameters import ExecutionParameters
+from walstreet.domain.execution_protection import protection_refusal
 from walstreet.domain.execution_seal import refuse_block
 from walstreet.domain.execution_state import ExecutionState
 from walstreet.domain.guard_margin import MarginFacts, WhatIf, check_margin, needs_what_if
@@ -173,6 +174,11 @@ class Desk:
         if brackets is None:
             detail = f"brackets are {self.parameters.brackets.mode} and the symbol's volatility is not known"
             return [], Refusal(reason=Reason.BRACKET_UNKNOWN.value, detail=detail)
+        refusal = protection_refusal(
+            self.state, intent, brackets, quote, now_ns=self.run.now_ns, parameters=self.parameters
+        )
+        if refusal is not None:
+            return [], refusal
         going = Going(order=order, children=children, quote=quote, brackets=brackets)
         return self._going(intent, index, going), None
 

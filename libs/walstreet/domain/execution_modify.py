@@ -67,7 +67,7 @@ def seen(quote: QuoteObserved) -> QuoteSeen:
 def modify_events(
     state: ExecutionState, now_ns: int, parameters: ExecutionParameters
 ) -> list[OrderModifying | OrderModifyRefused]:
-    """Return the changes that the schedule asks for at ``now_ns``, the largest net edge first, and those refused now."""
+    """Return the changes that the schedule asks for at ``now_ns``, the largest net edge first, and those refused."""
     if parameters.aggression != "staged" or not _may_change(state):
         return []
     due: list[tuple[float, str, OrderModifying]] = []

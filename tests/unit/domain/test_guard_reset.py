@@ -80,7 +80,7 @@ def judged(now_ns: int | None, parameters: ResetParameters = DEFAULTS, *, reduci
         ("2026-07-18 23:42:00", True),
     ],
 )
-def test_the_published_resets_by_the_minute(text: str, inside: bool) -> None:  # noqa: FBT001
+def test_the_published_resets_by_the_minute(text: str, inside: bool) -> None:
     """Three minutes before until a minute after, over midnight; on Friday from 23:00 to 03:00."""
     verdict = judged(at(text))
     assert (verdict.outcome is Outcome.REFUSED) is inside
@@ -160,7 +160,7 @@ def test_missing_configuration_is_published_times_and_none_is_said() -> None:
     assert judged(at("2026-07-16 00:00:00"), empty).outcome is Outcome.INACTIVE
     assert (inactive_guards(empty), inactive_guards(DEFAULTS)) == (("reset",), ())
     ExecutionParameters(resets=empty)
-    with pytest.raises(ValueError, match="execution.resets.windows is empty"):
+    with pytest.raises(ValueError, match=r"execution\.resets\.windows is empty"):
         ExecutionParameters(resets=empty, arming=ArmingParameters(trading="live"))
 
 
