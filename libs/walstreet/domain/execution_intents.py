@@ -170,22 +170,16 @@ class Desk:
         if any(child.good_till_ns <= self.run.now_ns for child in children):
             detail = f"nothing is left of the {intent.tif_s} s in force after rounding to the broker's seconds"
             return [], Refusal(reason=Reason.INTENT_EXPIRED.value, detail=detail)
-        brackets = self._brackets(intent, order, children, rule)
-        if brackets is None:
-            detail = f"brackets are {self.parameters.brackets.mode} and the symbol's volatility is not known"
-            return [], Refusal(reason=Reason.BRACKET_UNKNOWN.value, detail=detail)
-        refusal = protection_refusal(
-            self.state, intent, brackets, quote, now_ns=self.run.now_ns, parameters=self.parameters
-        )
-        if refusal is not None:
-            return [], refusal
+        brackets = self._brackets(intent, order, children, rule, quote)
+        if isinstance(brackets, Refusal):
+            return [], brackets
         going = Going(order=order, children=children, quote=quote, brackets=brackets)
         return self._going(intent, index, going), None
 
     def _brackets(
-        self, intent: OrderIntent, order: GuardedOrder, children: tuple[Child, ...], rule: TickRule
-    ) -> tuple[OrderBracketed, ...] | None:
-        """Return the protection of an order that only opens, nothing for another one; None when it has no prices."""
+        self, intent: OrderIntent, order: GuardedOrder, children: tuple[Child, ...], rule: TickRule, quote: QuoteSeen
+    ) -> tuple[OrderBracketed, ...] | Refusal:
+        """Return the protection of an order that only opens, nothing for another one, or why there can be none."""
         if self.parameters.brackets.mode == "off" or order.closable_micro != 0 or len(children) != 1:
             return ()
         pair = bracket_of(
@@ -198,7 +192,13 @@ class Desk:
             broker_order_id=self.run.next_order_id,
             parameters=self.parameters,
         )
-        return None if pair is None else (pair,)
+        if pair is None:
+            detail = f"brackets are {self.parameters.brackets.mode} and the symbol's volatility is not known"
+            return Refusal(reason=Reason.BRACKET_UNKNOWN.value, detail=detail)
+        refused = protection_refusal(
+            self.state, intent, pair, quote, now_ns=self.run.now_ns, parameters=self.parameters
+        )
+        return refused or (pair,)
 
     def _judged(
         self, intent: OrderIntent, order: GuardedOrder, quote: QuoteSeen

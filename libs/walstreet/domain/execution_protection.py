@@ -1,14 +1,14 @@
 """Owns what keeps protective orders from opening a position: the short-sale guard at their birth, their cover in life.
 
-A protective sell closes what its parent bought and is no short sale then. It becomes one where the position is less than
-it seemed: by the worse of two readings when the pair is made, or because somebody else has sold since. A pair whose sells
-would be short in part passes the short-sale guard with its own prices first, the stop as the market order that it turns
-into. Later the broker's own snapshot judges: what is at work for more than the position it should close is cancelled.
+A protective sell closes what its parent bought and is no short sale then. It becomes one where the position is less
+than it seemed: by the worse of two readings when the pair is made, or because somebody else has sold since. A pair
+whose sells would be short in part passes the short-sale guard with its own prices first, the stop as the market order
+that it turns into. Later the broker's own snapshot judges: what is at work for more than the position it should close
+is cancelled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import msgspec
@@ -38,28 +38,25 @@ SETTLED_NS = 5 * NANOS_PER_SECOND
 def protection_refusal(
     state: ExecutionState,
     intent: OrderIntent,
-    brackets: Iterable[OrderBracketed],
+    pair: OrderBracketed,
     quote: QuoteSeen,
     *,
     now_ns: int,
     parameters: ExecutionParameters,
 ) -> Refusal | None:
-    """Return why a protective sell may not be sent, None if all may; ``intent`` opens what they protect."""
-    for pair in brackets:
-        if pair.side is not Side.SELL:
-            continue
-        selling = msgspec.structs.replace(intent, side=Side.SELL)
-        for child in pair.children:
-            order = guarded_order(
-                state, selling, quantity_micro=pair.quantity_micro, limit_nano=child.limit_nano or None
-            )
-            if order.position_micro is not None:
-                # It wakes up when its parent has filled whole.
-                order = replace(order, position_micro=order.position_micro + pair.quantity_micro)
-            verdict = check_short_sale(state, order, quote, now_ns, parameters).verdict
-            if not verdict.allowed:
-                told = by_guard(verdict)
-                return Refusal(reason=told.reason, detail=f"{child.kind} of the pair: {told.detail}")
+    """Return why a pair may not be sent, None if it may; ``intent`` opens what it protects."""
+    if pair.side is not Side.SELL:
+        return None
+    selling = msgspec.structs.replace(intent, side=Side.SELL)
+    for child in pair.children:
+        order = guarded_order(state, selling, quantity_micro=pair.quantity_micro, limit_nano=child.limit_nano or None)
+        if order.position_micro is not None:
+            # It wakes up when its parent has filled whole.
+            order = replace(order, position_micro=order.position_micro + pair.quantity_micro)
+        verdict = check_short_sale(state, order, quote, now_ns, parameters).verdict
+        if not verdict.allowed:
+            told = by_guard(verdict)
+            return Refusal(reason=told.reason, detail=f"{child.kind} of the pair: {told.detail}")
     return None
 
 

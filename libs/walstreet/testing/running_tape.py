@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from walstreet.adapters.nats import Connection, ConnectOptions, TapeReader, running_url
+from walstreet.adapters.nats import Connection, ConnectOptions, LogError, TapeReader, running_url
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import last_sequence
 from walstreet_events import AnyEvent, decode
@@ -40,12 +40,19 @@ def wait_events(
     """
     bound = time.monotonic() + wait_s
     while True:
-        told = events_so_far(state) if running_url(state) is not None else []
+        told = _so_far_if_any(state)
         if any(wanted(event) for event in told[after:]):
             return told
         if time.monotonic() > bound:
             raise TimeoutError(f"{len(told) - after} events in {wait_s:.0f} s, none of them wanted")
         time.sleep(POLL_S)
+
+
+def _so_far_if_any(state: Path) -> list[AnyEvent]:
+    try:
+        return events_so_far(state) if running_url(state) is not None else []
+    except LogError:
+        return []  # The server is up, and its streams are not declared yet.
 
 
 async def _read(url: str, state: Path) -> list[AnyEvent]:

@@ -62,6 +62,8 @@ def judged(now_ns: int | None, parameters: ResetParameters = DEFAULTS, *, reduci
     return check_reset(ResetFacts(now_ns=now_ns, order=order), parameters)
 
 
+@pytest.mark.guard("blocks", "reset")
+@pytest.mark.guard("passes", "reset")
 @pytest.mark.parametrize(
     ("text", "inside"),
     [
@@ -140,12 +142,14 @@ def test_the_refusal_says_which_reset_and_for_how_long() -> None:
     assert verdict.detail == "broker resets at 23:45 America/New_York; ends_in_s 2760"
 
 
+@pytest.mark.guard("reduces", "reset")
 def test_what_only_reduces_passes() -> None:
     """The guard still says what it found."""
     verdict = judged(at("2026-07-16 00:00:00"), reducing=True)
     assert (verdict.outcome, verdict.code) == (Outcome.BYPASSED, ResetReason.RESET_BLACKOUT)
 
 
+@pytest.mark.guard("missing", "reset")
 def test_a_time_that_nobody_has_told_refuses() -> None:
     """Without a clock nothing is known to be outside."""
     for now_ns in (None, 0, -1):
