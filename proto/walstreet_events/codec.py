@@ -46,6 +46,7 @@ AnyEvent: TypeAlias = (
     | order.MarginAnswered
     | order.OrderBracketed
     | order.OrderModifying
+    | order.OrderModifyRefused
     | order.OrderModified
     | order.OrderCancelling
     | order.OrderUpdated

@@ -195,6 +195,25 @@ class OrderModifying(Event, frozen=True, tag="order_modifying.v1"):
     quote: QuoteSeen
 
 
+class OrderModifyRefused(Event, frozen=True, tag="order_modify_refused.v1"):
+    """A guard refused a change that the schedule asked for; the order works on as it was.
+
+    Journaled once for each order, stage and reason, however often the change is tried again.
+    """
+
+    client_order_id: str
+    intent: str
+    symbol: str
+    stage: int
+    """Of the schedule: 1 and 2 are steps, 3 is the cross."""
+    limit_nano: int
+    """Asked for."""
+    reason: str
+    """Stable reason code of the guard that refused."""
+    detail: str
+    quote: QuoteSeen
+
+
 class OrderModified(Event, frozen=True, tag="order_modified.v1"):
     """What became of a change, or what the broker changed by itself: the terms now in force."""
 

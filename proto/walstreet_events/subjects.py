@@ -124,6 +124,7 @@ SUBJECT_TABLE: tuple[SubjectRow, ...] = (
     _row(order.MarginAnswered, "order.event.{symbol}", Service.EXECUTION),
     _row(order.OrderBracketed, "order.event.{symbol}", Service.EXECUTION),
     _row(order.OrderModifying, "order.event.{symbol}", Service.EXECUTION),
+    _row(order.OrderModifyRefused, "order.event.{symbol}", Service.EXECUTION),
     _row(order.OrderModified, "order.event.{symbol}", Service.EXECUTION),
     _row(order.OrderCancelling, "order.event.{symbol}", Service.EXECUTION),
     _row(order.OrderUpdated, "order.event.{symbol}", Service.EXECUTION),

@@ -250,6 +250,11 @@ class MemoryLog:
         self.dead = MemoryDeadLetters(tape, service, step)
         self.turns: None = None
 
+    @property
+    def connected(self) -> bool:
+        """Return whether the connection stands now."""
+        return True
+
     async def open(self) -> list[RawMessage]:
         """Return the whole TAPE as it stands."""
         last = await self.inbox.start()

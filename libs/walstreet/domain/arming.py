@@ -60,6 +60,8 @@ class ArmingMemory:
     """Person, in lower case, to the time of the newest ``arm``."""
     session_date: str = ""
     armed: bool = False
+    account: str = ""
+    """The one that was probed when trading was armed."""
 
 
 def fold_arming(memory: ArmingMemory, event: AnyEvent) -> None:
@@ -70,7 +72,7 @@ def fold_arming(memory: ArmingMemory, event: AnyEvent) -> None:
             if person and event.arguments.get("reason", "").strip():
                 memory.keys[person] = event.ts_ns
         case GatewayProbed():
-            memory.armed = event.armed
+            memory.armed, memory.account = event.armed, event.account
         case OperatorCommand() if event.command == DISARM:
             _disarm(memory)
         case FlattenState() if event.phase is FlattenPhase.BEGAN:
@@ -131,11 +133,16 @@ def is_paper(account: str) -> bool:
 def unarmed(memory: ArmingMemory, account: str, parameters: ArmingParameters) -> str:
     """Return why no intent may be sent, empty if one may; an account that is not known yet stops paper trading not."""
     if parameters.trading == "live":
-        return "" if memory.armed else "live trading is not armed: two people run `walstreet arm`"
+        if not memory.armed:
+            return "live trading is not armed: two people run `walstreet arm`"
+        if account and account != memory.account:
+            # The gateway came back with another login: what two people agreed to was the other account.
+            return f"armed is {memory.account}, but the gateway's account is {account}; arm again"
+        return ""
     if account and not is_paper(account):
         return f"{account} is no paper account, and execution.arming.trading is paper"
     return ""
 
 
 def _disarm(memory: ArmingMemory) -> None:
-    memory.keys, memory.armed = {}, False
+    memory.keys, memory.armed, memory.account = {}, False, ""

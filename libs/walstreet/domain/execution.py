@@ -19,6 +19,7 @@ from walstreet.domain.execution_intents import decide_block
 from walstreet.domain.execution_margin import answer_events, timeout_events
 from walstreet.domain.execution_modify import CHANGEABLE, modify_events
 from walstreet.domain.execution_parameters import ExecutionParameters
+from walstreet.domain.execution_protection import uncovered_events
 from walstreet.domain.execution_reslice import reslice_events
 from walstreet.domain.execution_seal import judge_block, note_block, note_units
 from walstreet.domain.execution_state import PANIC, ExecutionState
@@ -172,7 +173,11 @@ class ExecutionCore:
         parameters = self._versions.of(state.changes)
         if state.panic or state.emergency is not None:
             return steps(state, now_ns, parameters.flatten)
-        return [*modify_events(state, now_ns, parameters), *reslice_events(state, now_ns, parameters)]
+        return [
+            *uncovered_events(state, now_ns),
+            *modify_events(state, now_ns, parameters),
+            *reslice_events(state, now_ns, parameters),
+        ]
 
     def _decide_timers(self, state: ExecutionState, tick: ClockTick) -> list[AnyEvent]:
         now_ns = tick.ts_ns

@@ -9,6 +9,8 @@ CANCEL_EXPIRED = "good_till_passed"
 CANCEL_PANIC = "panic"
 CANCEL_EMERGENCY = "emergency"
 CANCEL_WITHDRAWN = "protection_withdrawn"
+CANCEL_UNCOVERED = "protection_uncovered"
+"""There is no position any more that the order would close."""
 
 
 def cancelling(order: Order, *, cause: EventId, ts_ns: int, reason: str, number: int = 0) -> OrderCancelling:

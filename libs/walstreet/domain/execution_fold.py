@@ -52,6 +52,7 @@ from walstreet_events import (
     OrderLink,
     OrderModified,
     OrderModifying,
+    OrderModifyRefused,
     OrderRefused,
     OrderSubmitting,
     OrderUpdated,
@@ -82,7 +83,7 @@ def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters
     match event:
         case OrderSubmitting() | OrderUpdated() | OrderFilled() | OrderCancelling() | OrderRefused():
             _fold_order(state, event, parameters)
-        case OrderBracketed() | OrderModifying() | OrderModified() | OrderCorrected():
+        case OrderBracketed() | OrderModifying() | OrderModifyRefused() | OrderModified() | OrderCorrected():
             _fold_terms(state, event)
         case MarginAsked():
             state.asked[event.order.id] = event
@@ -104,7 +105,9 @@ def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters
             _fold_session(state, event, parameters)
 
 
-def _fold_terms(state: ExecutionState, event: OrderBracketed | OrderModifying | OrderModified | OrderCorrected) -> None:
+def _fold_terms(
+    state: ExecutionState, event: OrderBracketed | OrderModifying | OrderModifyRefused | OrderModified | OrderCorrected
+) -> None:
     if isinstance(event, OrderBracketed):
         state.brackets[event.client_order_id] = event
         last = max(child.broker_order_id for child in event.children)

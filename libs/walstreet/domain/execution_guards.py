@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from walstreet.domain import guard_margin, guard_market, guard_orders, guard_short
+from walstreet.domain import guard_margin, guard_market, guard_orders, guard_reset, guard_short
 from walstreet.domain.execution_market import SymbolMarket
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import STRATEGY, ExecutionState
 from walstreet.domain.guard_market import HaltState, MarketFacts, check_market
 from walstreet.domain.guard_orders import Exposure, OrderFacts, RecentOrder, check_orders
+from walstreet.domain.guard_reset import ResetFacts, check_reset
 from walstreet.domain.guard_short import ShortFacts, ShortVerdict, check_short
 from walstreet.domain.guard_verdict import GuardedOrder, GuardVerdict, notional_nano
 from walstreet.domain.repeat_throttle import ThrottleFacts, ThrottleState, check_repeats, note_execution
@@ -138,6 +139,7 @@ def ask_guards(
     """Return every guard's verdict on ``order``, in the order in which a refusal is reported."""
     repeats = ThrottleFacts(now_ns=run.now_ns, strategy=STRATEGY, order=order, state=run.throttle)
     return (
+        check_reset(ResetFacts(now_ns=run.now_ns, order=order), parameters.resets),
         *check_market(market_facts(state, order, quote, run.now_ns), parameters.market),
         *check_orders(
             _order_facts(state, intent, order, quote, run=run, restricted=parameters.restricted), parameters.orders
@@ -173,6 +175,7 @@ def market_facts(state: ExecutionState, order: GuardedOrder, quote: QuoteSeen | 
 def inactive_guards(parameters: ExecutionParameters) -> tuple[str, ...]:
     """Return the guards whose data source is not configured, for the start and the dashboard."""
     return (
+        *guard_reset.inactive_guards(parameters.resets),
         *guard_market.inactive_guards(parameters.market),
         *guard_orders.inactive_guards(parameters.orders),
         *guard_short.inactive_guards(parameters.short),

@@ -10,11 +10,12 @@ from walstreet.domain.execution_cancel import CANCEL_WITHDRAWN, cancelling
 from walstreet.domain.execution_guards import Run, ask_guards, begin_run, check_short_sale, guarded_order
 from walstreet.domain.execution_modify import seen, tick_rule
 from walstreet.domain.execution_parameters import ExecutionParameters
+from walstreet.domain.execution_protection import protection_refusal
 from walstreet.domain.execution_seal import refuse_block
 from walstreet.domain.execution_state import ExecutionState
 from walstreet.domain.guard_margin import MarginFacts, WhatIf, check_margin, needs_what_if
 from walstreet.domain.guard_verdict import GuardedOrder, GuardVerdict, first_refusal, notional_nano
-from walstreet.domain.guards import Reason, Refusal, Situation, check_drift, check_standing
+from walstreet.domain.guards import Reason, Refusal, Situation, by_guard, check_drift, check_standing
 from walstreet.domain.micro_planner import largest_child_micro, net_edge_bps
 from walstreet.domain.plan import Child, limit_price, plan_children
 from walstreet.domain.tick_rules import TickRule, orderable_micro
@@ -169,17 +170,16 @@ class Desk:
         if any(child.good_till_ns <= self.run.now_ns for child in children):
             detail = f"nothing is left of the {intent.tif_s} s in force after rounding to the broker's seconds"
             return [], Refusal(reason=Reason.INTENT_EXPIRED.value, detail=detail)
-        brackets = self._brackets(intent, order, children, rule)
-        if brackets is None:
-            detail = f"brackets are {self.parameters.brackets.mode} and the symbol's volatility is not known"
-            return [], Refusal(reason=Reason.BRACKET_UNKNOWN.value, detail=detail)
+        brackets = self._brackets(intent, order, children, rule, quote)
+        if isinstance(brackets, Refusal):
+            return [], brackets
         going = Going(order=order, children=children, quote=quote, brackets=brackets)
         return self._going(intent, index, going), None
 
     def _brackets(
-        self, intent: OrderIntent, order: GuardedOrder, children: tuple[Child, ...], rule: TickRule
-    ) -> tuple[OrderBracketed, ...] | None:
-        """Return the protection of an order that only opens, nothing for another one; None when it has no prices."""
+        self, intent: OrderIntent, order: GuardedOrder, children: tuple[Child, ...], rule: TickRule, quote: QuoteSeen
+    ) -> tuple[OrderBracketed, ...] | Refusal:
+        """Return the protection of an order that only opens, nothing for another one, or why there can be none."""
         if self.parameters.brackets.mode == "off" or order.closable_micro != 0 or len(children) != 1:
             return ()
         pair = bracket_of(
@@ -192,7 +192,13 @@ class Desk:
             broker_order_id=self.run.next_order_id,
             parameters=self.parameters,
         )
-        return None if pair is None else (pair,)
+        if pair is None:
+            detail = f"brackets are {self.parameters.brackets.mode} and the symbol's volatility is not known"
+            return Refusal(reason=Reason.BRACKET_UNKNOWN.value, detail=detail)
+        refused = protection_refusal(
+            self.state, intent, pair, quote, now_ns=self.run.now_ns, parameters=self.parameters
+        )
+        return refused or (pair,)
 
     def _judged(
         self, intent: OrderIntent, order: GuardedOrder, quote: QuoteSeen
@@ -304,10 +310,3 @@ class Desk:
             good_till_ns=child.good_till_ns,
             quote=quote,
         )
-
-
-def by_guard(verdict: GuardVerdict) -> Refusal:
-    """Return a guard's verdict as the refusal that it gives."""
-    return Refusal(
-        reason=verdict.code, detail=f"{verdict.guard}: {verdict.detail}" if verdict.detail else verdict.guard
-    )

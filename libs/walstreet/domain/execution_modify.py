@@ -15,8 +15,10 @@ from walstreet.domain.execution_guards import check_short_sale, guarded_order, m
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_state import ExecutionState
 from walstreet.domain.guard_market import check_market
+from walstreet.domain.guard_reset import ResetFacts, check_reset
 from walstreet.domain.guard_verdict import GuardedOrder, first_refusal
-from walstreet.domain.micro_planner import REASONS, Schedule, Stage, due_step, net_edge_bps
+from walstreet.domain.guards import Reason, Refusal, by_guard
+from walstreet.domain.micro_planner import REASONS, Schedule, Stage, Step, due_step, net_edge_bps
 from walstreet.domain.observations import OrderErrorObserved, OrderStatusObserved, QuoteObserved
 from walstreet.domain.order import Order
 from walstreet.domain.order_codes import CodeKind, classify
@@ -27,6 +29,7 @@ from walstreet_events import (
     Mode,
     OrderModified,
     OrderModifying,
+    OrderModifyRefused,
     OrderState,
     QuoteSeen,
     Side,
@@ -61,20 +64,25 @@ def seen(quote: QuoteObserved) -> QuoteSeen:
 # ------------------------------------------------------------------------------------------------ what is due
 
 
-def modify_events(state: ExecutionState, now_ns: int, parameters: ExecutionParameters) -> list[OrderModifying]:
-    """Return the changes that the schedule asks for at ``now_ns``, the largest net edge first."""
+def modify_events(
+    state: ExecutionState, now_ns: int, parameters: ExecutionParameters
+) -> list[OrderModifying | OrderModifyRefused]:
+    """Return the changes that the schedule asks for at ``now_ns``, the largest net edge first, and those refused."""
     if parameters.aggression != "staged" or not _may_change(state):
         return []
     due: list[tuple[float, str, OrderModifying]] = []
+    refused: list[OrderModifyRefused] = []
     spent = 0
     for key in state.open_orders:
         order = state.orders[key]
         spent += order.modifications > 0 and now_ns - order.asked_ns < NANOS_PER_SECOND
         event = _due(state, order, now_ns, parameters)
-        if event is not None:
+        if isinstance(event, OrderModifying):
             due.append((-net_edge_bps(state.parents[order.intent].intent.alpha_bps, event.quote), key, event))
+        elif event is not None:
+            refused.append(event)
     left = max(0, parameters.planner.modifies_per_second_max - spent)
-    return [event for _, _, event in sorted(due, key=lambda item: item[:2])][:left]
+    return [*refused, *(event for _, _, event in sorted(due, key=lambda item: item[:2])[:left])]
 
 
 def _may_change(state: ExecutionState) -> bool:
@@ -82,7 +90,9 @@ def _may_change(state: ExecutionState) -> bool:
     return up and not state.panic and state.mode is not Mode.EMERGENCY
 
 
-def _due(state: ExecutionState, order: Order, now_ns: int, parameters: ExecutionParameters) -> OrderModifying | None:
+def _due(
+    state: ExecutionState, order: Order, now_ns: int, parameters: ExecutionParameters
+) -> OrderModifying | OrderModifyRefused | None:
     if (
         order.state not in CHANGEABLE
         or order.asked_nano
@@ -90,7 +100,6 @@ def _due(state: ExecutionState, order: Order, now_ns: int, parameters: Execution
         or order.arrival is None
         or order.intent not in state.parents
         or order.symbol not in state.instruments
-        or order.symbol in state.external
     ):
         return None
     observed = state.quotes.get(order.symbol)
@@ -98,8 +107,11 @@ def _due(state: ExecutionState, order: Order, now_ns: int, parameters: Execution
         return None
     quote, rule = seen(observed), tick_rule(state, order.symbol, parameters)
     step = due_step(_schedule(order, order.arrival), quote, now_ns, rule=rule, parameters=parameters.planner)
-    if step is None or not _allowed(state, _judged(state, order, step.limit_nano), quote, now_ns, parameters):
+    if step is None:
         return None
+    refusal = _refusal(state, _judged(state, order, step.limit_nano), quote, now_ns, parameters)
+    if refusal is not None:
+        return _refused(order, step, refusal, quote, now_ns)
     number = order.modifications + 1
     return OrderModifying(
         id=derive_id(order.client_order_id, tag_of(OrderModifying), number),
@@ -134,16 +146,46 @@ def _schedule(order: Order, arrival: QuoteSeen) -> Schedule:
     )
 
 
-def _allowed(
+def _refusal(
     state: ExecutionState, judged: GuardedOrder, quote: QuoteSeen, now_ns: int, parameters: ExecutionParameters
-) -> bool:
-    """Return whether the guards on market and short sales let the order have its new price now."""
+) -> Refusal | None:
+    """Return why an order may not have its new price now, or None."""
+    if judged.symbol in state.external:
+        return Refusal(reason=Reason.EXTERNAL_ORDER.value, detail="a foreign order or position has not been adopted")
     if state.mode is Mode.OBSERVE and not judged.reducing:
-        return False
-    verdicts = [*check_market(market_facts(state, judged, quote, now_ns), parameters.market)]
+        return Refusal(reason=Reason.MODE_OBSERVE.value, detail="mode is observe and the order does not only reduce")
+    verdicts = [
+        check_reset(ResetFacts(now_ns=now_ns, order=judged), parameters.resets),
+        *check_market(market_facts(state, judged, quote, now_ns), parameters.market),
+    ]
     if judged.side is Side.SELL:
         verdicts.append(check_short_sale(state, judged, quote, now_ns, parameters).verdict)
-    return first_refusal(verdicts) is None
+    stopped = first_refusal(verdicts)
+    return None if stopped is None else by_guard(stopped)
+
+
+def _refused(order: Order, step: Step, refusal: Refusal, quote: QuoteSeen, now_ns: int) -> OrderModifyRefused | None:
+    """Return the refusal to journal, None when this order has had it at this stage: looks come many times a second."""
+    key = _refused_key(int(step.stage), refusal.reason)
+    if key in order.changes_refused:
+        return None
+    return OrderModifyRefused(
+        id=derive_id(order.client_order_id, f"{tag_of(OrderModifyRefused)}:{key}", 0),
+        cause=ROOT,
+        ts_ns=now_ns,
+        client_order_id=order.client_order_id,
+        intent=order.intent,
+        symbol=order.symbol,
+        stage=int(step.stage),
+        limit_nano=step.limit_nano,
+        reason=refusal.reason,
+        detail=refusal.detail,
+        quote=quote,
+    )
+
+
+def _refused_key(stage: int, reason: str) -> str:
+    return f"{stage}:{reason}"
 
 
 def _judged(state: ExecutionState, order: Order, limit_nano: int) -> GuardedOrder:
@@ -219,8 +261,10 @@ def _modified(
     )
 
 
-def with_change(order: Order, event: OrderModifying | OrderModified) -> Order:
-    """Return ``order`` after a journaled change or its outcome; the fold that replay uses."""
+def with_change(order: Order, event: OrderModifying | OrderModifyRefused | OrderModified) -> Order:
+    """Return ``order`` after a journaled change, its refusal or its outcome; the fold that replay uses."""
+    if isinstance(event, OrderModifyRefused):
+        return replace(order, changes_refused=(*order.changes_refused, _refused_key(event.stage, event.reason)))
     if isinstance(event, OrderModifying):
         return replace(
             order,

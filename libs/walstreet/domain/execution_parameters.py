@@ -13,6 +13,7 @@ from walstreet.domain.flatten_parameters import FlattenParameters
 from walstreet.domain.guard_margin import MarginParameters
 from walstreet.domain.guard_market import MarketGuardParameters
 from walstreet.domain.guard_orders import RESTRICTED_MAX, OrderGuardParameters
+from walstreet.domain.guard_reset import ResetParameters
 from walstreet.domain.guard_short import ShortSaleParameters
 from walstreet.domain.marks import MarkParameters
 from walstreet.domain.micro_planner import PlannerParameters
@@ -41,6 +42,8 @@ class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Largest distance of the mid from the mid at the decision."""
     market: MarketGuardParameters = MarketGuardParameters()
     orders: OrderGuardParameters = OrderGuardParameters()
+    resets: ResetParameters = ResetParameters()
+    """When the gateway and the broker are restarted, and nothing new is sent."""
     throttle: ThrottleParameters = ThrottleParameters()
     short: ShortSaleParameters = ShortSaleParameters()
     """Borrow facts are not on the log yet, which execution says at its start; Rule 201 is judged from bars."""
@@ -78,6 +81,11 @@ class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             )
         if len(self.restricted) > RESTRICTED_MAX:
             raise ValueError(f"execution.restricted names {len(self.restricted)} symbols; allowed is {RESTRICTED_MAX}")
+        if self.arming.trading == "live" and not self.resets.windows:
+            raise ValueError(
+                "execution.resets.windows is empty, but execution.arming.trading is live; name the nightly resets of "
+                "broker and gateway, orders into which are lost (config/base.yaml has the published ones)"
+            )
         if self.absence_margin_s < self.cancel_grace_s:
             raise ValueError(
                 f"execution.absence_margin_s is {self.absence_margin_s}; allowed is at least cancel_grace_s "

@@ -144,6 +144,8 @@ class ExecutionState:
     link_seen: bool = False
     resliced: str = ""
     """Snapshot that was last looked at for parents to be sent on."""
+    protection_seen: str = ""
+    """Snapshot that was last looked at for protection without a position."""
     early_commissions: dict[str, CommissionObserved] = field(default_factory=dict)
     unmatched_errors: int = 0
     """Error messages that name no order of ours."""

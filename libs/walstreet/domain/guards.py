@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from walstreet.domain.guard_verdict import GuardVerdict
 from walstreet_events import NANOS_PER_SECOND, Mode, OrderIntent, QuoteSeen
 
 BPS = 10_000.0
@@ -107,3 +108,10 @@ def check_drift(intent: OrderIntent, quote: QuoteSeen, *, reducing: bool, drift_
         return None
     detail = f"mid moved {drift_bps:.2f} bps from the decision's, allowed {drift_bps_max}"
     return Refusal(reason=Reason.MID_DRIFT.value, detail=detail)
+
+
+def by_guard(verdict: GuardVerdict) -> Refusal:
+    """Return a guard's verdict as the refusal that it gives."""
+    return Refusal(
+        reason=verdict.code, detail=f"{verdict.guard}: {verdict.detail}" if verdict.detail else verdict.guard
+    )

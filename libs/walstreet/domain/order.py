@@ -166,6 +166,8 @@ class Order:
     """Limit that was asked for and has no answer yet; 0 without one."""
     asked_ns: int = 0
     """When the last change was asked for."""
+    changes_refused: tuple[str, ...] = ()
+    """Stage and reason of every change that a guard refused, once each."""
 
     @property
     def worst_nano(self) -> int:

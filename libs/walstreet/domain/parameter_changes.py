@@ -19,6 +19,14 @@ CHANGES_MAX = 1_000
 """Different parameters that may be changed in one session; there are fewer parameters than this."""
 VERSIONS_KEPT_MAX = 64
 """Versions whose structs are kept ready; a replay of more versions builds them again."""
+FIXED: dict[str, str] = {
+    "execution.arming": (
+        "what live trading asks for holds from the start of a session, or one person could turn the first key alone. "
+        "End the session, write it into the configuration (or start with --set), then two people run `walstreet arm`; "
+        "`walstreet disarm` stops live trading at once"
+    ),
+}
+"""Sections that no change reaches, with the reason and the remedy."""
 
 
 class ChangeRefusedError(ValueError):
@@ -64,6 +72,7 @@ class Versions(Generic[P]):
         path = change.path.removeprefix(f"{section}.")
         if path == change.path:
             return
+        require_changeable(change.path)
         changed(self._base, {**changes.applied, **changes.waiting, path: change.value})
         assert len(changes.waiting) < CHANGES_MAX, "more changes than there are parameters"
         changes.waiting[path] = change.value
@@ -78,6 +87,17 @@ class Versions(Generic[P]):
                 self._kept = {(): self._base}
             self._kept[key] = found
         return found
+
+
+def require_changeable(path: str) -> None:
+    """Refuse the full path of a parameter that holds from the start of a session.
+
+    Raises:
+        ChangeRefusedError: It is one; the text says why, and what to do.
+    """
+    for fixed, remedy in FIXED.items():
+        if path == fixed or path.startswith(f"{fixed}."):
+            raise ChangeRefusedError(f"{path} cannot change while a session runs: {remedy}")
 
 
 def changed(base: P, values: dict[str, str]) -> P:

@@ -146,6 +146,11 @@ class EmergencyLog:
         """Return the lockstep side; without a log there are no turns, and no time either."""
         return self._inner.turns
 
+    @property
+    def connected(self) -> bool:
+        """Return whether the connection stands now."""
+        return self._inner.connected and not self.away.offline
+
     async def open(self) -> Sequence[Message]:
         """Return the whole TAPE; or nothing, when there is no log and an emergency cannot wait for one."""
         told = False

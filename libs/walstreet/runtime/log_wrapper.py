@@ -36,6 +36,11 @@ class LogWrapper:
         """Return the lockstep side, None when the service runs freely."""
         return self._log.turns
 
+    @property
+    def connected(self) -> bool:
+        """Return whether the connection stands now."""
+        return self._log.connected
+
     async def open(self) -> Sequence[Message]:
         """Connect and return the whole TAPE."""
         return await self._log.open()

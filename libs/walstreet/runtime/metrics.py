@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from walstreet.runtime.state_metrics import StateMetrics
+
 LATENCY_BUCKETS_S = (
     0.0005,
     0.001,
@@ -73,4 +75,12 @@ class ServiceMetrics:
         self.emergency_positions = Gauge(
             "walstreet_emergency_positions", "Positions that an emergency has not closed yet", labels, registry=make
         )
+        self.bar_to_decision_seconds = Histogram(
+            "walstreet_bar_to_decision_seconds",
+            "From the end of a bar to the durable decision, where bars follow the wall clock",
+            labels,
+            registry=make,
+            buckets=LATENCY_BUCKETS_S,
+        )
+        self.state = StateMetrics(make, service)
         self.service = service

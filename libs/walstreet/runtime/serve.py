@@ -24,6 +24,7 @@ from walstreet.runtime.loop import ServiceLoop
 from walstreet.runtime.metrics import ServiceMetrics
 from walstreet.runtime.service import Background, Log, NoBackground, NoEffects, ServiceRunner
 from walstreet.runtime.settings import Settings, load_settings
+from walstreet.runtime.state_metrics import of_service
 from walstreet.runtime.witness import Witness, WitnessedLog
 from walstreet_events import Service
 
@@ -126,6 +127,7 @@ async def _run(service: Service, settings: Settings, wire: Callable[[Settings], 
         health=health,
         config_hash=config_hash(settings),
     )
+    metrics.state.watch(lambda: of_service(ready=runner.ready, log_connected=log.connected))
     await runner.run()
 
 

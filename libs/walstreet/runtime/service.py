@@ -66,6 +66,11 @@ class Log(Protocol):
     def turns(self) -> Turns | None:
         """Return the lockstep side, None when the service runs freely."""
 
+    @property
+    def connected(self) -> bool:
+        """Return whether the connection stands now."""
+        ...
+
     async def open(self) -> Sequence[Message]:
         """Connect and return the whole TAPE."""
 

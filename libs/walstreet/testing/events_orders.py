@@ -20,6 +20,7 @@ from walstreet_events import (
     OrderLink,
     OrderModified,
     OrderModifying,
+    OrderModifyRefused,
     OrderRefused,
     OrderState,
     OrderSubmitting,
@@ -46,6 +47,7 @@ OrderEvent = (
     | MarginAnswered
     | OrderBracketed
     | OrderModifying
+    | OrderModifyRefused
     | OrderModified
     | OrderCorrected
     | OrderCancelling
@@ -172,8 +174,8 @@ def order_filled(
     )
 
 
-def modify_examples(ts_ns: int) -> tuple[OrderModifying, OrderModified]:
-    """Return a change in place and the broker's word on it."""
+def modify_examples(ts_ns: int) -> tuple[OrderModifying, OrderModifyRefused, OrderModified]:
+    """Return a change in place, one that a guard refused, and the broker's word on the first."""
     modifying = OrderModifying(
         id=derive_id(ORDER, tag_of(OrderModifying), 1),
         cause=ROOT,
@@ -206,7 +208,20 @@ def modify_examples(ts_ns: int) -> tuple[OrderModifying, OrderModified]:
         code=0,
         detail="",
     )
-    return modifying, modified
+    refused = OrderModifyRefused(
+        id=derive_id(ORDER, tag_of(OrderModifyRefused), 0),
+        cause=ROOT,
+        ts_ns=ts_ns,
+        client_order_id=ORDER,
+        intent=INTENT,
+        symbol="AAA",
+        stage=2,
+        limit_nano=100_270_000_000,
+        reason="wide_spread",
+        detail="spread: spread_bps 14.1 (limit 12)",
+        quote=quote_seen(ts_ns),
+    )
+    return modifying, refused, modified
 
 
 def order_bracketed(ts_ns: int) -> OrderBracketed:

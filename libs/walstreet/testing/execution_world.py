@@ -272,14 +272,19 @@ def bars(*, days: int = 2, now_ns: int = NOW_NS) -> list[BarBlock]:
 
 
 def account(
-    *, position: int | None = None, symbol: str = SYMBOL, ts_ns: int = NOW_NS, equity: int | None = 100_000
+    *,
+    position: int | None = None,
+    symbol: str = SYMBOL,
+    ts_ns: int = NOW_NS,
+    equity: int | None = 100_000,
+    name: str = "DU1",
 ) -> AccountObserved:
     """Return a reading of the account in USD; without a position it is flat."""
     held = () if position is None else (position,)
     return AccountObserved(
         ts_ns=ts_ns,
         account=AccountFacts(
-            account="DU1",
+            account=name,
             net_liquidation_nano=None if equity is None else equity * DOLLAR,
             cash_nano=DOLLAR,
             settled_cash_nano=None,

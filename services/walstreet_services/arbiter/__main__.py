@@ -27,7 +27,8 @@ def wire(settings: Settings) -> Wiring:
     # Only where bars follow the wall clock does it say how late a decision is.
     shell = LatencyShell(WallClock()) if settings.runtime.clock == "wall" else None
     sealed = SealedLog(log, read_intent_keys(settings)[0])
-    return Wiring(core=arbiter_core(settings), log=sealed, shell=shell)
+    on_loop = shell.attach_metrics if shell is not None else None
+    return Wiring(core=arbiter_core(settings), log=sealed, shell=shell, on_loop=on_loop)
 
 
 if __name__ == "__main__":

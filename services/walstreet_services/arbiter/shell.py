@@ -12,6 +12,8 @@ from typing import Any
 
 from walstreet.domain.observations import DecisionTimed
 from walstreet.ports import Clock
+from walstreet.runtime.loop import ServiceLoop
+from walstreet.runtime.metrics import ServiceMetrics
 from walstreet.runtime.service import NoBackground, NoEffects
 from walstreet_events import NANOS_PER_SECOND, Decision
 
@@ -25,10 +27,15 @@ class LatencyShell(NoEffects, NoBackground):
         """Measure with ``wall``, which a live session's bars follow."""
         self._wall = wall
         self._observe: Callable[[Any], None] | None = None
+        self._metrics: ServiceMetrics | None = None
 
     def attach(self, observe: Callable[[Any], None]) -> None:
         """Deliver observations to ``observe`` from now on."""
         self._observe = observe
+
+    def attach_metrics(self, _loop: ServiceLoop[Any], metrics: ServiceMetrics) -> None:
+        """Count every decision in ``metrics`` from now on."""
+        self._metrics = metrics
 
     async def react(self, event: object) -> None:
         """Hand the latency of a decision, just appended, to the core."""
@@ -36,6 +43,7 @@ class LatencyShell(NoEffects, NoBackground):
             return
         assert self._observe is not None, "the shell is attached before the loop runs"
         now_ns = self._wall.now_ns()
-        self._observe(
-            DecisionTimed(ts_ns=now_ns, decision=event, latency_ms=(now_ns - event.ts_ns) / NANOS_PER_MILLISECOND)
-        )
+        late_ns = now_ns - event.ts_ns
+        if self._metrics is not None:
+            self._metrics.bar_to_decision_seconds.labels(self._metrics.service).observe(late_ns / NANOS_PER_SECOND)
+        self._observe(DecisionTimed(ts_ns=now_ns, decision=event, latency_ms=late_ns / NANOS_PER_MILLISECOND))

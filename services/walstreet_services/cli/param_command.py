@@ -27,7 +27,7 @@ from walstreet.adapters.nats.journal import ChainHead
 from walstreet.adapters.nats.reader import RawMessage
 from walstreet.domain.arbiter_parameters import ArbiterParameters, config_hash
 from walstreet.domain.inference import SECTION as INFERENCE_SECTION
-from walstreet.domain.parameter_changes import ChangeRefusedError, changed
+from walstreet.domain.parameter_changes import ChangeRefusedError, changed, require_changeable
 from walstreet.runtime.config import known_keys
 from walstreet.runtime.cores import conformal_history
 from walstreet.runtime.errors import EXIT_OK, EXIT_TIMEOUT, UsageError
@@ -122,13 +122,27 @@ def full_path(text: str) -> str:
     raise UsageError(f"there is no parameter {text!r}; all are in docs/CONFIGURATION.md")
 
 
+def changeable_path(text: str) -> str:
+    """Return the full path that ``text`` names, if it may change while a session runs.
+
+    Raises:
+        UsageError: It names no such parameter; the message says what to do instead.
+    """
+    path = full_path(text)
+    try:
+        require_changeable(path)
+    except ChangeRefusedError as error:
+        raise UsageError(f"refused, nothing was changed: {error}") from error
+    return path
+
+
 async def _set(options: argparse.Namespace) -> int:
     wanted: dict[str, str] = {}
     for text in options.settings:
         path, found, value = text.partition("=")
         if not found:
             raise UsageError(f"param set takes PATH=VALUE, got {text!r}")
-        wanted[full_path(path.strip())] = _as_json(value.strip())
+        wanted[changeable_path(path.strip())] = _as_json(value.strip())
     _require_running(options)
     async with open_tape(state=_state(options), url=options.url, credentials_dir=options.credentials) as connection:
         return await _write(options, connection, await _book(options, connection), wanted)
@@ -139,7 +153,7 @@ async def _undo(options: argparse.Namespace) -> int:
     async with open_tape(state=_state(options), url=options.url, credentials_dir=options.credentials) as connection:
         book = await _book(options, connection)
         wanted: dict[str, str] = {}
-        for path in map(full_path, options.paths):
+        for path in map(changeable_path, options.paths):
             last = next((change for change in reversed(book.changes) if change.path == path), None)
             if last is None:
                 raise UsageError(f"{path} was not changed in this session; it is {book.value(path)}")

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from walstreet.testing import core_coverage
+from walstreet.testing import core_coverage, guard_coverage
 from walstreet.testing.events import every_event
 from walstreet_events import READERS, SUBJECT_TABLE, Service, Stream, encode, matches, tag_of, to_json
 from walstreet_events.subjects import SubjectRow
@@ -148,7 +148,9 @@ def generated(root: Path) -> dict[Path, str]:
         TABLE_PATH: table(),
         CONFIGURATION_PATH: configuration(),
     }
-    return files | ({core_coverage.PAGE: core_coverage.page(root)} if _has_tests(root) else {})
+    if not _has_tests(root):
+        return files
+    return files | {core_coverage.PAGE: core_coverage.page(root), guard_coverage.PAGE: guard_coverage.page(root)}
 
 
 def _has_tests(root: Path) -> bool:
@@ -228,10 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unproved(root: Path) -> bool:
-    """Say which components of the decision core lack their proof, and return whether any does."""
-    lines = core_coverage.problems(root) if _has_tests(root) else []
+    """Say which components of the decision core and which guards lack their proof, and return whether any does."""
+    if not _has_tests(root):
+        return False
+    lines = [f"{core_coverage.PAGE}: {line}; see {core_coverage.TABLE}" for line in core_coverage.problems(root)]
+    lines += [f"{guard_coverage.PAGE}: {line}; see {guard_coverage.TABLE}" for line in guard_coverage.problems(root)]
     for line in lines:
-        print(f"{core_coverage.PAGE}: {line}; see {core_coverage.TABLE}", file=sys.stderr)
+        print(line, file=sys.stderr)
     return bool(lines)
 
 

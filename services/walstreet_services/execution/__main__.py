@@ -10,14 +10,18 @@ from walstreet.adapters.ibkr import BrokerError, ConnectOptions, IbkrBroker
 from walstreet.adapters.nats import LogUnreachableError, TickSubscriber
 from walstreet.adapters.nats.log import NatsLog
 from walstreet.adapters.spool import SpoolFile
+from walstreet.domain.execution_state import ExecutionState
 from walstreet.ports import Broker, Clock, Observer
 from walstreet.runtime.alarm import Alarm, PanicFlag
 from walstreet.runtime.cores import execution_core
 from walstreet.runtime.emergency_log import EmergencyLog, Patience
+from walstreet.runtime.loop import ServiceLoop
+from walstreet.runtime.metrics import ServiceMetrics
 from walstreet.runtime.serve import Wiring, main
 from walstreet.runtime.settings import Settings
 from walstreet_events import Service
 from walstreet_services.execution.emergency import EmergencyDesk
+from walstreet_services.execution.readings import readings
 from walstreet_services.execution.shell import ExecutionShell
 
 
@@ -73,10 +77,13 @@ def wire(settings: Settings) -> Wiring:
         ),
         wall=wall,
     )
+
+    def on_loop(loop: ServiceLoop[ExecutionState], metrics: ServiceMetrics) -> None:
+        shell.desk.attach(loop, metrics)
+        metrics.state.watch(lambda: readings(loop.state, settings.execution))
+
     # The guards look at the latest quote, which is volatile: a decision half written before a crash is not repeated.
-    return Wiring(
-        core=execution_core(settings), log=log, shell=shell, decides_from_log=False, on_loop=shell.desk.attach
-    )
+    return Wiring(core=execution_core(settings), log=log, shell=shell, decides_from_log=False, on_loop=on_loop)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def test_what_takes_the_keys_out(what: str) -> None:
 def test_unarmed_live_trading_refuses_every_intent() -> None:
     """Also one that would only reduce; armed it goes out, and a restart does not forget the keys."""
     world = ready_world(arming=LIVE)
-    world.see(account(position=100))
+    world.see(account(position=100, name=GOOD.account))
     assert reasons(world.give(block(intent()))) == ["not_armed"]
     _arm(world)
     again = world.restarted()
@@ -112,6 +112,19 @@ def test_unarmed_live_trading_refuses_every_intent() -> None:
     assert again.state.next_order_id > GOOD.broker_order_id
     (sent,) = world.give(block(intent("two"), name="two"))
     assert isinstance(sent, OrderSubmitting)
+
+
+def test_another_account_behind_the_gateway_is_not_the_armed_one() -> None:
+    """A login exchanged after the probe stops everything until two people arm that account."""
+    world = ready_world(arming=LIVE)
+    _arm(world)
+    world.see(account(name=GOOD.account))
+    (sent,) = world.give(block(intent()))
+    assert isinstance(sent, OrderSubmitting)
+    world.see(account(name="U1111111"))
+    assert reasons(world.give(block(intent("two"), name="two"))) == ["not_armed"]
+    assert "arm again" in unarmed(world.state.arming, "U1111111", LIVE)
+    assert unarmed(world.state.arming, "", LIVE) == ""
 
 
 def test_an_account_with_money_is_not_traded_as_paper() -> None:

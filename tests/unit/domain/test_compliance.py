@@ -105,6 +105,8 @@ PASSES = [
 ]
 
 
+@pytest.mark.guard("blocks")
+@pytest.mark.guard("missing")
 @pytest.mark.parametrize(("name", "changes", "reason"), [*BLOCKS, *MISSING])
 def test_a_rule_blocks_and_refuses_what_it_does_not_know(name, changes, reason):
     """Just beyond its limit, and without its data, each rule refuses with its own reason."""
@@ -112,12 +114,15 @@ def test_a_rule_blocks_and_refuses_what_it_does_not_know(name, changes, reason):
     assert (verdict.outcome, verdict.reason) == (Outcome.REFUSED, reason)
 
 
+@pytest.mark.guard("passes")
 @pytest.mark.parametrize(("name", "changes"), PASSES)
 def test_a_rule_does_not_block_at_its_limit(name, changes):
     """Exactly at the limit each rule lets the order pass."""
     assert GUARDS[name](dataclasses.replace(GOOD, **changes), DEFAULTS).outcome is Outcome.PASSED
 
 
+@pytest.mark.guard("reduces")
+@pytest.mark.guard("reduces", "long_only")
 @pytest.mark.parametrize(
     ("name", "changes", "reason"), [case for case in (*BLOCKS, *MISSING) if "order" not in case[1]]
 )

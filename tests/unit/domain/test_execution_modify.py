@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from walstreet.domain.execution_parents import KEEP_NS
+from walstreet.domain.guard_reset import ResetParameters, ResetWindow
 from walstreet.domain.micro_planner import PlannerParameters
 from walstreet.domain.observations import OrderErrorObserved, OrderStatusObserved, TimeObserved
 from walstreet.testing.execution_world import (
@@ -34,6 +35,7 @@ from walstreet_events import (
     OrderCancelling,
     OrderModified,
     OrderModifying,
+    OrderModifyRefused,
     OrderState,
     OrderSubmitting,
     OrderUpdated,
@@ -87,8 +89,13 @@ def look(world: World, at_s: float) -> list[OrderModifying]:
     """Let execution look at the clock; the market is confirmed."""
     world.see(quote(*WIDE, ts_ns=NOW_NS + round(at_s * S)))
     outs = world.see(TimeObserved(ts_ns=NOW_NS + round(at_s * S)))
-    assert all(isinstance(out, OrderModifying) for out in outs), outs
+    assert all(isinstance(out, OrderModifying | OrderModifyRefused) for out in outs), outs
     return [out for out in outs if isinstance(out, OrderModifying)]
+
+
+def refusals(world: World) -> list[tuple[int, str]]:
+    """Return stage and reason of every refused change on the log."""
+    return [(out.stage, out.reason) for out in world.log if isinstance(out, OrderModifyRefused)]
 
 
 def refused(world: World, code: int, at_s: float = 11) -> list[AnyEvent]:
@@ -238,19 +245,65 @@ def test_a_replayed_log_gives_the_same_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "stop",
+    ("stop", "told_as"),
     [
-        lambda world: world.give(_mode(Mode.OBSERVE)),
-        lambda world: world.see(link(connected=False, ts_ns=NOW_NS + S)),
-        lambda world: world.give(_halt()),
-        lambda world: world.see(execution("by hand", "x.1", perm_id=3)),
+        (lambda world: world.give(_mode(Mode.OBSERVE)), [(1, "mode_observe")]),
+        # The lost link is a fact of its own on the log; nothing is asked while it lasts.
+        (lambda world: world.see(link(connected=False, ts_ns=NOW_NS + S)), []),
+        (lambda world: world.give(_halt()), [(1, "halted")]),
+        (lambda world: world.see(execution("by hand", "x.1", perm_id=3)), [(1, "external_order")]),
     ],
+    ids=["mode", "link", "halt", "foreign"],
 )
-def test_what_would_stop_an_order_stops_its_change(stop: object) -> None:
-    """Mode, link, halt, a foreign order of the symbol."""
+def test_what_would_stop_an_order_stops_its_change(stop: object, told_as: list[tuple[int, str]]) -> None:
+    """Mode, link, halt, a foreign order of the symbol; what a guard refused stands on the log."""
     world = working()
     stop(world)  # type: ignore[operator]
     assert look(world, 10) == []
+    assert refusals(world) == told_as
+
+
+def test_a_refused_change_is_journaled_once_for_each_stage_and_reason() -> None:
+    """A halt from 5 s to 22 s: twenty looks a second leave one refusal for each step, with numbers and quote."""
+    world = working()
+    world.give(_halt())
+    for tick in range(10 * 20, 22 * 20):
+        assert look(world, tick / 20) == []
+    assert refusals(world) == [(1, "halted"), (2, "halted")]
+    first = next(out for out in world.log if isinstance(out, OrderModifyRefused))
+    order = next(iter(world.state.orders.values()))
+    assert (first.intent, first.client_order_id, first.ts_ns) == (intent().id, order.client_order_id, NOW_NS + 10 * S)
+    assert (first.limit_nano, first.quote.bid_nano) == (round(100.01 * DOLLAR), round(99.95 * DOLLAR))
+    assert first.detail == "halt: halt state halted"
+    assert (order.limit_nano, order.asked_nano, order.modifications) == (100 * DOLLAR, 0, 0)
+
+
+def test_a_crash_repeats_no_refusal_of_a_change_and_forgets_none() -> None:
+    """What was journaled is known after the restart; the change goes as soon as the guard lets it."""
+    world = working()
+    world.give(_halt())
+    look(world, 10)
+    again = world.restarted()
+    assert again.state.orders == world.state.orders
+    again.see(link(ts_ns=NOW_NS + 11 * S))
+    told(again, at_s=11, limit=100.0)
+    assert look(again, 12) == []
+    assert refusals(again) == [(1, "halted")]
+    again.give(_halt(halted=False))
+    assert [change.stage for change in look(again, 13)] == [1]
+
+
+def test_a_change_is_not_sent_into_a_nightly_reset() -> None:
+    """An opening order keeps its price; one that only reduces is worked on."""
+    window = ResetParameters(windows=(ResetWindow(name="gateway", at="09:00", lasts_s=60.0),), before_s=190.0)
+    world = working(resets=window)
+    assert look(world, 10) == []
+    assert refusals(world) == [(1, "reset_blackout")]
+    held = staged(resets=window)
+    held.see(account(position=100))
+    submit(held, intent(side=Side.SELL, reducing=True))
+    told(held, limit=100.0)
+    assert [change.stage for change in look(held, 10)] == [1]
 
 
 def test_an_emergency_cancels_and_nothing_is_changed_any_more() -> None:
@@ -345,7 +398,7 @@ def _mode(mode: Mode) -> ModeState:
     )
 
 
-def _halt() -> SymbolStatus:
+def _halt(*, halted: bool = True) -> SymbolStatus:
     return SymbolStatus(
-        id=derive_id("halt", "status", 0), cause=ROOT, ts_ns=NOW_NS, symbol="SPY", halted=True, detail=""
+        id=derive_id(f"halt {halted}", "status", 0), cause=ROOT, ts_ns=NOW_NS, symbol="SPY", halted=halted, detail=""
     )

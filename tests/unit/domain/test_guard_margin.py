@@ -41,6 +41,7 @@ def answered(initial="50000", equity="100000", available=None, *, latency_s=1.0,
     return MarginFacts(now_ns=NOW, intent="i1", order=ORDER, what_if=what_if)
 
 
+@pytest.mark.guard("blocks", "margin")
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
@@ -62,6 +63,7 @@ def test_the_gate_blocks(facts, reason):
     ]
 
 
+@pytest.mark.guard("passes", "margin")
 @pytest.mark.parametrize(
     "facts",
     [
@@ -77,6 +79,7 @@ def test_the_gate_does_not_block_at_its_limits(facts):
     assert check_margin(facts, DEFAULTS).outcome is Outcome.PASSED
 
 
+@pytest.mark.guard("missing", "margin")
 @pytest.mark.parametrize(
     "raw",
     [None, "", UNSET, float(UNSET), "0.0", 0.0, 0, "-0.0", "nan", float("nan"), "inf", float("-inf"), "n/a", "1e16"],
@@ -156,6 +159,7 @@ def test_without_a_what_if_nothing_opens():
     assert needs_what_if(ORDER)
 
 
+@pytest.mark.guard("reduces", "margin")
 def test_an_order_that_only_reduces_is_not_trapped():
     """It needs no what-if, and passes a hopeless one."""
     assert not needs_what_if(EXIT)

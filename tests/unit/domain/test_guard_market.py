@@ -137,6 +137,7 @@ PASSES = [
 ]
 
 
+@pytest.mark.guard("blocks")
 @pytest.mark.parametrize(("name", "changes", "reason"), BLOCKS)
 def test_a_guard_blocks(name, changes, reason):
     """Each guard refuses an opening order just beyond its limit, with its reason and the numbers behind it."""
@@ -145,6 +146,7 @@ def test_a_guard_blocks(name, changes, reason):
     assert verdict.measures or verdict.note
 
 
+@pytest.mark.guard("passes")
 @pytest.mark.parametrize(("name", "changes"), PASSES)
 def test_a_guard_does_not_block_at_its_limit(name, changes):
     """Each guard lets an opening order pass exactly at its limit."""
@@ -152,6 +154,7 @@ def test_a_guard_does_not_block_at_its_limit(name, changes):
     assert (verdict.outcome, verdict.reason) == (Outcome.PASSED, None)
 
 
+@pytest.mark.guard("missing")
 @pytest.mark.parametrize(("name", "changes", "reason"), MISSING)
 def test_missing_data_refuse_with_their_own_reason(name, changes, reason):
     """What a guard does not know it refuses, and says that it did not know."""
@@ -159,6 +162,7 @@ def test_missing_data_refuse_with_their_own_reason(name, changes, reason):
     assert (verdict.outcome, verdict.reason) == (Outcome.REFUSED, reason)
 
 
+@pytest.mark.guard("reduces")
 @pytest.mark.parametrize(("name", "changes", "reason"), [*BLOCKS, *MISSING])
 def test_an_order_that_only_reduces_is_not_trapped(name, changes, reason):
     """It passes every guard but a known halt, a known closed session, and a wild price against a fresh quote."""

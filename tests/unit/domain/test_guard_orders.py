@@ -98,13 +98,15 @@ BLOCKS = [
     ("total_turnover", {"total": held(sent_nano=4_900_000 * USD + 1)}, OrderReason.TOTAL_TURNOVER),
 ]
 
+UNPRICED = {"order": sized(1, None), "reference_nano": None}
 MISSING = [
     ("duplicate_intent", {"intents_handled": None}, OrderReason.DUPLICATES_UNKNOWN),
     ("duplicate_order", {"recent": None}, OrderReason.DUPLICATES_UNKNOWN),
-    *(
-        (name, {"order": sized(1, None), "reference_nano": None}, OrderReason.NOTIONAL_UNKNOWN)
-        for name in ("order_size", "order_budget", "position_limit", "account_exposure", "total_turnover")
-    ),
+    ("order_size", UNPRICED, OrderReason.NOTIONAL_UNKNOWN),
+    ("order_budget", UNPRICED, OrderReason.NOTIONAL_UNKNOWN),
+    ("position_limit", UNPRICED, OrderReason.NOTIONAL_UNKNOWN),
+    ("account_exposure", UNPRICED, OrderReason.NOTIONAL_UNKNOWN),
+    ("total_turnover", UNPRICED, OrderReason.NOTIONAL_UNKNOWN),
     ("order_budget", {"recent": None}, OrderReason.ORDER_BUDGET_UNKNOWN),
     ("restricted", {"restricted": None}, OrderReason.RESTRICTED_UNKNOWN),
     ("daily_loss", {"equity_nano": None}, OrderReason.LOSS_UNKNOWN),
@@ -138,6 +140,7 @@ PASSES = [
 ]
 
 
+@pytest.mark.guard("blocks")
 @pytest.mark.parametrize(("name", "changes", "reason"), BLOCKS)
 def test_a_guard_blocks(name, changes, reason):
     """Each guard refuses an opening order just beyond its threshold."""
@@ -146,6 +149,7 @@ def test_a_guard_blocks(name, changes, reason):
     assert verdict.measures or verdict.note
 
 
+@pytest.mark.guard("passes")
 @pytest.mark.parametrize(("name", "changes"), PASSES)
 def test_a_guard_does_not_block_at_its_threshold(name, changes):
     """Each guard lets an opening order pass exactly at its threshold."""
@@ -153,6 +157,7 @@ def test_a_guard_does_not_block_at_its_threshold(name, changes):
     assert (verdict.outcome, verdict.reason) == (Outcome.PASSED, None)
 
 
+@pytest.mark.guard("missing")
 @pytest.mark.parametrize(("name", "changes", "reason"), MISSING)
 def test_missing_data_refuse_with_their_own_reason(name, changes, reason):
     """What a guard does not know it refuses."""
@@ -160,6 +165,7 @@ def test_missing_data_refuse_with_their_own_reason(name, changes, reason):
     assert (verdict.outcome, verdict.reason) == (Outcome.REFUSED, reason)
 
 
+@pytest.mark.guard("reduces")
 @pytest.mark.parametrize(
     ("name", "changes", "reason"), [case for case in (*BLOCKS, *MISSING) if "order" not in case[1]]
 )
@@ -171,6 +177,7 @@ def test_an_order_that_only_reduces_is_not_trapped(name, changes, reason):
     assert (verdict.outcome, verdict.reason) == (Outcome.REFUSED if hard else Outcome.BYPASSED, reason)
 
 
+@pytest.mark.guard("reduces", "order_size", "position_limit")
 def test_a_huge_exit_passes_the_size_limits():
     """5,000 shares for 500,000 USD leave, though 2,000 and 250,000 are the limits."""
     verdicts = check_orders(dataclasses.replace(GOOD, order=HUGE_EXIT, reference_nano=None), PARAMETERS)
@@ -179,6 +186,7 @@ def test_a_huge_exit_passes_the_size_limits():
 
 
 @pytest.mark.parametrize("quantity", [0, -1])
+@pytest.mark.guard("blocks", "order_size")
 def test_an_order_of_no_size_is_refused_even_with_a_position(quantity):
     """Nothing that is not positive reduces."""
     order = dataclasses.replace(EXIT, quantity_micro=quantity)

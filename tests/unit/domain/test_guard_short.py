@@ -79,6 +79,8 @@ PASSES = [
 ]
 
 
+@pytest.mark.guard("blocks", "short_sale")
+@pytest.mark.guard("missing", "short_sale")
 @pytest.mark.parametrize(("changes", "reason"), [*BLOCKS, *MISSING])
 def test_the_short_part_is_refused_and_the_closing_part_is_not(changes, reason):
     """Just beyond a limit, and without data, the part below zero is refused; what closes the long position may go."""
@@ -88,6 +90,7 @@ def test_the_short_part_is_refused_and_the_closing_part_is_not(changes, reason):
     assert outcome.allowed_micro == (100 * SHARE if known else 0)
 
 
+@pytest.mark.guard("passes", "short_sale")
 @pytest.mark.parametrize("changes", PASSES)
 def test_a_short_sale_within_its_limits_passes(changes):
     """At the limits exactly, and under Rule 201 with a limit above the best bid, all 150 shares go."""
@@ -95,6 +98,7 @@ def test_a_short_sale_within_its_limits_passes(changes):
     assert (outcome.verdict.outcome, outcome.allowed_micro) == (Outcome.PASSED, 150 * SHARE)
 
 
+@pytest.mark.guard("reduces", "short_sale")
 @pytest.mark.parametrize("changes", [changes for changes, reason in (*BLOCKS, *MISSING) if "order" not in changes])
 def test_a_sale_that_only_closes_is_never_trapped(changes):
     """Selling 100 of 100 is no short sale, whatever borrow and price test say."""

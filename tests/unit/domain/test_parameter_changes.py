@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from walstreet.domain.arbiter_parameters import ArbiterParameters
+from walstreet.domain.arming import ArmingParameters
+from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.parameter_changes import VERSIONS_KEPT_MAX, ChangeRefusedError, Changes, Versions, changed
 from walstreet_events import ROOT, ParameterChange, derive_id
 
@@ -59,6 +62,17 @@ def test_what_the_parameters_refuse_is_not_noted(path: str, value: str, text: st
     with pytest.raises(ChangeRefusedError, match=text):
         versions.note(changes, "arbiter", change(f"arbiter.{path}", value))
     assert changes == Changes()
+
+
+@pytest.mark.parametrize("name", [field.name for field in msgspec.structs.fields(ArmingParameters)])
+def test_no_parameter_of_arming_is_noted(name: str) -> None:
+    """Whoever may write changes cannot turn the first key of live trading with one, and is told who can."""
+    versions, changes = Versions(ExecutionParameters()), Changes()
+    value = msgspec.json.encode(getattr(ArmingParameters(), name)).decode()
+    with pytest.raises(ChangeRefusedError, match="walstreet arm"):
+        versions.note(changes, "execution", change(f"execution.arming.{name}", value))
+    assert changes == Changes()
+    versions.note(changes, "execution", change("execution.acknowledge_s_max", "11"))
 
 
 def test_a_change_is_judged_together_with_those_that_wait() -> None:

@@ -45,6 +45,7 @@ def check(state, *, time_s=0.0, order=BUY, strategy="alpha"):
     return check_repeats(facts, PARAMETERS)
 
 
+@pytest.mark.guard("passes", "repeated_execution")
 def test_two_of_three_executions_do_not_trip():
     """Below the allowed number everything passes, and the counts stand in the verdict."""
     verdict = check(after([0, 1]), time_s=2)
@@ -55,6 +56,7 @@ def test_two_of_three_executions_do_not_trip():
     ]
 
 
+@pytest.mark.guard("blocks", "repeated_execution")
 def test_the_last_allowed_execution_disables_until_a_person_comes():
     """After three the key is disabled; hours later it still is, and expiry does not lift it."""
     state = expire(after([0, 1, 2]), T0 + 86_400 * S, PARAMETERS)
@@ -106,12 +108,14 @@ def test_a_person_re_arms_and_the_count_begins_anew():
         rearm(after([0]), key=KEY, operator="jane")
 
 
+@pytest.mark.guard("missing", "repeated_execution")
 def test_lost_counts_refuse():
     """Without its state the throttle refuses with its own reason."""
     assert check(None).reason is ThrottleReason.REPEATS_UNKNOWN
     assert check(None).outcome is Outcome.REFUSED
 
 
+@pytest.mark.guard("reduces", "repeated_execution")
 def test_an_order_that_only_reduces_passes_a_tripped_throttle_and_counts():
     """Exits go on whatever has tripped, and are executions all the same."""
     state = after([0, 1, 2], order=EXIT)

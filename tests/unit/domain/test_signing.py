@@ -111,6 +111,8 @@ def test_any_change_of_an_intent_breaks_the_signature(changes):
     assert verdict(msgspec.structs.replace(SIGNED, intents=intents)).reason is SignatureReason.SIGNATURE_INVALID
 
 
+@pytest.mark.guard("blocks", "seal")
+@pytest.mark.guard("missing", "seal")
 @pytest.mark.parametrize(
     ("block", "changes", "reason"),
     [
@@ -134,6 +136,7 @@ def test_each_failure_has_its_code(block, changes, reason):
     assert result.detail
 
 
+@pytest.mark.guard("passes", "seal")
 @pytest.mark.parametrize("ts_ns", [NOW - 30 * S, NOW + S])
 def test_a_block_at_the_limits_of_its_age_is_believed(ts_ns):
     """Exactly 30 s old, or exactly a second ahead."""

@@ -31,6 +31,11 @@ class NatsLog:
         self.turns = ServiceTurns(self.connection, service) if lockstep else None
         self._monitor_url = monitor_url
 
+    @property
+    def connected(self) -> bool:
+        """Return whether the connection stands now."""
+        return self.connection.connected
+
     async def open(self) -> list[RawMessage]:
         """Connect, prove durability, and return the whole TAPE as it stands.
 
