@@ -14,6 +14,7 @@ from walstreet_events import AnyEvent, decode
 
 WAIT_S = 120.0
 POLL_S = 0.5
+CLOSING_S = 0.05
 
 
 def events_so_far(state: Path) -> list[AnyEvent]:
@@ -51,8 +52,8 @@ def wait_events(
 def _so_far_if_any(state: Path) -> list[AnyEvent]:
     try:
         return events_so_far(state) if running_url(state) is not None else []
-    except LogError:
-        return []  # The server is up, and its streams are not declared yet.
+    except (LogError, FileNotFoundError):
+        return []  # The server is on its way: no configuration yet, or no streams.
 
 
 async def _read(url: str, state: Path) -> list[AnyEvent]:
@@ -64,3 +65,5 @@ async def _read(url: str, state: Path) -> list[AnyEvent]:
         return [decode(message.payload) async for message in TapeReader(connection).range(1, last)]
     finally:
         await connection.close()
+        # The transport is closed by a callback that a loop which ends at once would never run.
+        await asyncio.sleep(CLOSING_S)
