@@ -16,7 +16,7 @@ from walstreet.domain.execution_facts import Batch
 from walstreet.domain.execution_flatten import acknowledge, cancel_once, steps
 from walstreet.domain.execution_fold import fold
 from walstreet.domain.execution_intents import decide_block
-from walstreet.domain.execution_margin import answer_events, timeout_events
+from walstreet.domain.execution_margin import answer_events, asked_again, timeout_events
 from walstreet.domain.execution_modify import CHANGEABLE, modify_events
 from walstreet.domain.execution_parameters import ExecutionParameters
 from walstreet.domain.execution_protection import uncovered_events
@@ -173,10 +173,12 @@ class ExecutionCore:
         parameters = self._versions.of(state.changes)
         if state.panic or state.emergency is not None:
             return steps(state, now_ns, parameters.flatten)
+        # What is asked again takes order ids, and so does the rest of a parent: never both in one look.
+        questions = asked_again(state, now_ns)
         return [
             *uncovered_events(state, now_ns),
             *modify_events(state, now_ns, parameters),
-            *reslice_events(state, now_ns, parameters),
+            *(questions or reslice_events(state, now_ns, parameters)),
         ]
 
     def _decide_timers(self, state: ExecutionState, tick: ClockTick) -> list[AnyEvent]:

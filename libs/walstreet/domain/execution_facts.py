@@ -175,6 +175,8 @@ class Batch:
         if not fact.connected:
             return
         reason = "reconnected" if state.link_seen else "restarted"
+        if not state.link_seen:
+            state.asked_before = dict.fromkeys(state.asked)
         state.link_seen = True
         for client_order_id in state.open_orders:
             self.doubt(client_order_id, fact.ts_ns, f"{reason}: the outcome is being found out")

@@ -278,8 +278,10 @@ class Desk:
     def _asked(
         self, intent: OrderIntent, index: int, order: GuardedOrder, child: Child, quote: QuoteSeen
     ) -> MarginAsked:
+        # The rest of a parent is a question of its own; its order id tells it from all others.
+        number = self.run.next_order_id if self.first_slice else 0
         return MarginAsked(
-            id=derive_id(intent.id, tag_of(MarginAsked), 0),
+            id=derive_id(intent.id, tag_of(MarginAsked), number),
             cause=self.block,
             ts_ns=self.run.now_ns,
             order=intent,

@@ -6,6 +6,10 @@ was asked and has no answer in time is refused; an answer that comes later finds
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
+
 from walstreet.domain.execution_guards import begin_run
 from walstreet.domain.execution_intents import Desk
 from walstreet.domain.execution_parameters import ExecutionParameters
@@ -14,6 +18,7 @@ from walstreet.domain.guard_margin import MarginAnswer, MarginReason, WhatIf
 from walstreet.domain.guard_verdict import nanos
 from walstreet.domain.guards import Refusal
 from walstreet.domain.observations import MarginObserved
+from walstreet.domain.reslice import next_slice
 from walstreet_events import AnyEvent, MarginAnswered, MarginAsked, OrderRefused, derive_id, tag_of
 
 
@@ -38,8 +43,34 @@ def answer_events(state: ExecutionState, fact: MarginObserved, parameters: Execu
     return [answered, *desk.decide(asked.order, asked.index, None)]
 
 
+def asked_again(state: ExecutionState, now_ns: int) -> list[MarginAsked]:
+    """Return the questions of an earlier life once more, each as soon as its symbol has a quote in this one.
+
+    Nothing was placed on them: a submission would have taken the question's place. An intent that has expired is left
+    to the timer.
+    """
+    outs: list[MarginAsked] = []
+    for name in list(state.asked_before):
+        asked = state.asked.get(name)
+        if asked is not None and now_ns < asked.order.expires_ns and asked.symbol not in state.quotes:
+            continue
+        del state.asked_before[name]
+        if asked is None or now_ns >= asked.order.expires_ns:
+            continue
+        outs.append(
+            msgspec.structs.replace(
+                asked,
+                # From the question before, so that a third life asks under a third name.
+                id=derive_id(asked.id, tag_of(MarginAsked), 0),
+                ts_ns=now_ns,
+                broker_order_id=state.next_order_id + len(outs),
+            )
+        )
+    return outs
+
+
 def timeout_events(state: ExecutionState, now_ns: int, parameters: ExecutionParameters) -> list[OrderRefused]:
-    """Return the refusals of intents whose question has no answer in time; those of an earlier life among them."""
+    """Return the refusals of intents whose question has no answer in time, or waits in vain to be asked again."""
     timeout_ns = nanos(parameters.margin.timeout_s)
     return [
         _refusal(
@@ -50,8 +81,8 @@ def timeout_events(state: ExecutionState, now_ns: int, parameters: ExecutionPara
             reason=MarginReason.MARGIN_TIMEOUT,
             detail=f"no answer to the what-if {(now_ns - asked.ts_ns) / 1e9:.3f} s after the question",
         )
-        for asked in state.asked.values()
-        if now_ns >= asked.ts_ns + timeout_ns
+        for name, asked in state.asked.items()
+        if now_ns >= (asked.order.expires_ns if name in state.asked_before else asked.ts_ns + timeout_ns)
     ]
 
 
@@ -83,8 +114,17 @@ def _desk(
         asked_ns=asked.ts_ns,
         answer=answer,
     )
-    run = begin_run(state, now_ns)
-    return Desk(state=state, block=asked.cause, mode=asked.mode, run=run, parameters=parameters, what_if=what_if)
+    sent = [order for order in state.orders.values() if order.intent == asked.order.id and not order.protects]
+    # Where earlier children have ended this is the rest of the parent, which gets a child of a new name.
+    return Desk(
+        state=state,
+        block=asked.cause,
+        mode=asked.mode,
+        run=replace(begin_run(state, now_ns), resumed=asked.order.id if sent else ""),
+        parameters=parameters,
+        what_if=what_if,
+        first_slice=next_slice(sent) if sent else 0,
+    )
 
 
 def _answered(asked: MarginAsked, fact: MarginObserved) -> MarginAnswered:

@@ -142,6 +142,8 @@ class ExecutionState:
     quotes: dict[str, QuoteObserved] = field(default_factory=dict)
     feed_ts_ns: int = 0
     link_seen: bool = False
+    asked_before: dict[str, None] = field(default_factory=dict)
+    """Intents whose question for margin an earlier life asked and nobody answered; volatile, asked again."""
     resliced: str = ""
     """Snapshot that was last looked at for parents to be sent on."""
     protection_seen: str = ""

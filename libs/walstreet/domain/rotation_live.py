@@ -67,7 +67,7 @@ def rebalance(
         decision=record.id,
         mode=mode.value,
         intents=tuple(
-            _intent(plan, column, state.instruments[plan.symbols[column]].con_id, record, parameters.tif_s)
+            _intent(plan, column, state.instruments[plan.symbols[column]].con_id, record, parameters)
             for column in plan.sequence
         ),
         epoch=state.epoch,
@@ -154,7 +154,9 @@ def decision_event(
     )
 
 
-def _intent(plan: RotationPlan, column: int, con_id: int, record: RotationDecision, tif_s: int) -> OrderIntent:
+def _intent(
+    plan: RotationPlan, column: int, con_id: int, record: RotationDecision, parameters: RotationLiveParameters
+) -> OrderIntent:
     symbol, quantity, held = plan.symbols[column], plan.order_micro[column], plan.held_micro[column]
     side = Side.BUY if quantity > 0 else Side.SELL
     return OrderIntent(
@@ -167,8 +169,8 @@ def _intent(plan: RotationPlan, column: int, con_id: int, record: RotationDecisi
         horizon_minutes=SESSION_MINUTES,
         # The last trade of the newest minute; execution prices the order from its own quote.
         arrival_mid_nano=plan.price_nano[column],
-        tif_s=tif_s,
-        expires_ns=record.ts_ns + tif_s * NANOS_PER_SECOND,
+        tif_s=parameters.tif_s,
+        expires_ns=record.ts_ns + parameters.parent_s * NANOS_PER_SECOND,
         alpha_bps=0.0,
         target_weight=float(plan.target[column]),
     )

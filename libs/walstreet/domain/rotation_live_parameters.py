@@ -26,8 +26,10 @@ class RotationLiveParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     """The cash account's rules."""
     capital_share: float = 1.0
     """Part of the account's equity that the weights are weights of."""
-    tif_s: int = 120
+    tif_s: int = 45
     """Seconds that execution may work an order."""
+    parent_s: int = 170
+    """So long after the decision an order's rest may go out again, once its end is proved (``execution.reslice``)."""
     bars_age_s_max: float = 180.0
     """Daily bars that were asked for longer ago, or whose last minute ended longer ago, are not decided on."""
     close_margin_s: int = 130
@@ -37,6 +39,7 @@ class RotationLiveParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_u
         """Refuse values outside their ranges."""
         require_between("rotation", "capital_share", self.capital_share, 0.0, 1.0)
         require_between("rotation", "tif_s", self.tif_s, 1, 3_600)
+        require_between("rotation", "parent_s", self.parent_s, self.tif_s, 3_600)
         require_between("rotation", "bars_age_s_max", self.bars_age_s_max, 1.0, 3_600.0)
         require_between("rotation", "close_margin_s", self.close_margin_s, 0, 3_600)
         require_between("rotation", "universe (count)", len(self.universe), 0, UNIVERSE_MAX)

@@ -14,7 +14,7 @@ from walstreet.adapters.clock import WallClock
 from walstreet.adapters.ibkr import BrokerError, ConnectOptions, IbkrBroker
 from walstreet.domain.observations import Observation
 from walstreet.research.swing_config import SwingConfig
-from walstreet_services.cli.bot_live import MARKET_MODES, simulator_arguments
+from walstreet_services.cli.bot_live import MARKET_MODES, account_of, simulator_arguments
 
 STOP_S = 5.0
 
@@ -56,9 +56,14 @@ def address(options: argparse.Namespace, config: SwingConfig) -> Iterator[tuple[
 
 @contextlib.asynccontextmanager
 async def connected(
-    options: argparse.Namespace, config: SwingConfig, where: tuple[str, int], seen: list[Observation]
+    options: argparse.Namespace,
+    config: SwingConfig,
+    where: tuple[str, int],
+    seen: list[Observation],
+    *,
+    client_id: int | None = None,
 ) -> AsyncIterator[IbkrBroker]:
-    """Yield a connected broker; ``seen`` collects what it reports.
+    """Yield a connected broker; ``seen`` collects what it reports. The client id is the configured one by default.
 
     Raises:
         walstreet.adapters.ibkr.BrokerError: It cannot be reached, or refuses.
@@ -69,8 +74,8 @@ async def connected(
         ConnectOptions(
             host=where[0],
             port=where[1],
-            client_id=config.ibkr.client_id,
-            account=config.ibkr.account_paper,
+            client_id=config.ibkr.client_id if client_id is None else client_id,
+            account=account_of(options, config),
             library=options.library,
             market_data_type="live" if MARKET_MODES[config.ibkr.market_mode] == "live" else "delayed",
             paced=not options.sim,

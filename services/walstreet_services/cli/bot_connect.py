@@ -17,7 +17,7 @@ from walstreet.research.swing_config import SwingConfig
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_OK
 from walstreet_events import NANOS_PER_SECOND, PRICE_SCALE, QUANTITY_SCALE, derive_id
 from walstreet_services.cli.bot_broker import BROKER_FAILURES, address, connected, wall_ns
-from walstreet_services.cli.bot_live import add_config_arguments, load_config
+from walstreet_services.cli.bot_live import account_of, add_config_arguments, load_config
 from walstreet_services.cli.tapes import local_time
 
 EPILOG = "Exit codes: 0 connected, 1 no connection or a permission is missing (the message says which), 2 bad input."
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.epilog = EPILOG
     add_config_arguments(parser)
+    parser.add_argument("--live", action="store_true", help="the live account (ibkr.account_live); nothing is sent")
     parser.set_defaults(run=run)
 
 
@@ -65,7 +66,7 @@ async def _ask(options: argparse.Namespace, config: SwingConfig, where: tuple[st
             "library": options.library,
             "server_version": await broker.server_version(),
             "accounts": list(broker.accounts),
-            "account": config.ibkr.account_paper,
+            "account": account_of(options, config),
             "broker_time": local_time(server_ns),
             "time_difference_s": round(difference_s, 1),
             "market_mode": config.ibkr.market_mode,

@@ -33,6 +33,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, to stdout")
     parser.add_argument("--library", choices=("ib_insync", "ib_async"), default="ib_insync", help="client library")
+    parser.set_defaults(live=False)
     simulator = parser.add_argument_group("simulator")
     simulator.add_argument("--sim", action="store_true", help="start the gateway simulator and use it")
     simulator.add_argument("--market", choices=("synthetic", "recorded"), default="synthetic")
@@ -43,6 +44,11 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     simulator.add_argument("--account-file", help="keeps the simulated account: a later day goes on from it")
     simulator.add_argument("--faults", help="fault script of the simulator, YAML; see docs/FAULTS.md")
     simulator.add_argument("--last-minutes", type=int, default=25, help="the simulator begins so long before the close")
+
+
+def account_of(options: argparse.Namespace, config: SwingConfig) -> str:
+    """Return the account that a command is about: the live one only where ``--live`` was said."""
+    return config.ibkr.account_live if options.live else config.ibkr.account_paper
 
 
 def load_config(options: argparse.Namespace) -> SwingConfig:
@@ -90,13 +96,15 @@ def lead_seconds(config: SwingConfig) -> int:
     return lead
 
 
-def rotation_layer(config: SwingConfig, *, library: str) -> Tree:
-    """Return what the swing configuration says of the services' settings."""
+def rotation_layer(config: SwingConfig, *, library: str, live: bool = False) -> Tree:
+    """Return what the swing configuration says of the services' settings; ``live`` asks execution for the keys."""
     return {
         "arbiter": {"rotation": msgspec.to_builtins(rotation_parameters(config))},
         "gateway": {"daily_lead_s": lead_seconds(config)},
+        # Said either way: no other layer turns the first key.
+        "execution": {"arming": {"trading": "live" if live else "paper"}},
         "broker": {
-            "account": config.ibkr.account_paper,
+            "account": config.ibkr.account_live if live else config.ibkr.account_paper,
             "library": library,
             "execution_client_id": config.ibkr.client_id,
             "gateway_client_id": config.ibkr.client_id + 1,
@@ -108,7 +116,7 @@ def simulator_arguments(options: argparse.Namespace, config: SwingConfig) -> lis
     """Return the simulator's arguments for the configured universe and account."""
     cash = config.backtest.equity_usd if options.cash is None else options.cash
     argv = ["--host", "127.0.0.1", "--port", "0", "--market", options.market, "--symbols", ",".join(config.universe)]
-    argv += ["--seed", str(options.seed), "--account", config.ibkr.account_paper, "--cash", str(cash)]
+    argv += ["--seed", str(options.seed), "--account", account_of(options, config), "--cash", str(cash)]
     argv += ["--history-sessions", str(SIM_SESSIONS), "--last-minutes", str(options.last_minutes)]
     for name, value in (
         ("data", options.data),

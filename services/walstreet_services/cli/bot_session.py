@@ -21,14 +21,18 @@ from walstreet.runtime.config import Tree, merge
 from walstreet.runtime.errors import UsageError
 from walstreet.runtime.settings import Settings, load_settings
 from walstreet_events import NANOS_PER_SECOND, EventDecodeError, RotationDecision, decode
+from walstreet_services.cli.bot_arming import ArmingWatch
 from walstreet_services.cli.bot_live import MARKET_MODES, SIM_SESSIONS, rotation_layer
 from walstreet_services.cli.outcome import Outcome
 from walstreet_services.cli.tapes import EXCHANGE_ZONE, read_all
-from walstreet_services.cli.up import CONFIG_DIR, FREE_CLOSE_DELAY_MS, SETTLE_S, Parts, Session
+from walstreet_services.cli.up import CONFIG_DIR, FREE_CLOSE_DELAY_MS, SETTLE_S, STEP_S, Parts, Session
+from walstreet_services.cli.up import add_arguments as add_up_arguments
 
 PROFILE = "rotation.yaml"
 LOCAL = "config.local.yaml"
 STATE = Path("state") / "rotation"
+STATE_LIVE = Path("state") / "rotation-live"
+"""Settled cash and day trades of one account are never counted for another one."""
 WATCH_S = 1.0
 TURN_S = 300
 
@@ -42,29 +46,32 @@ class RotationSession(Session):
     def __init__(self, options: argparse.Namespace, config: SwingConfig) -> None:
         """Take the swing portfolio's configuration; ``options`` are those of `bot trade`."""
         cash = config.backtest.equity_usd if options.cash is None else options.cash
-        session = argparse.Namespace(
-            market=options.market,
-            data=options.data,
-            day=options.day,
-            symbols=",".join(config.universe),
-            minutes=None,
-            speed="max" if options.sim else "1",
-            seed=options.seed,
-            planted=None,
-            state=str(options.state or STATE),
-            json=None,
-            broker_library=options.library,
-            cash=cash,
-            config=[],
-            set=[],
-            no_view=options.json or options.no_view,
+        session = up_defaults()
+        session.market, session.data, session.day, session.seed = (
+            options.market,
+            options.data,
+            options.day,
+            options.seed,
         )
+        session.symbols = ",".join(config.universe)
+        session.speed = "max" if options.sim else "1"
+        session.state = str(options.state or (STATE_LIVE if options.live else STATE))
+        session.broker_library = options.library
+        session.cash = cash
+        session.faults = options.faults
+        session.no_view = options.json or options.no_view
         super().__init__(session)
         self._bot = options
         self._swing = config
         self.record: RotationDecision | None = None
         """The day's rebalance, once the session has ended."""
         self.outcome: Outcome | None = None
+        self.arming = ArmingWatch()
+
+    @property
+    def state(self) -> Path:
+        """Return the folder of the log."""
+        return self._state
 
     # ----------------------------------------------------------------------------------------- hooks
 
@@ -76,18 +83,18 @@ class RotationSession(Session):
         files = [self._bot.config / name for name in ("base.yaml", PROFILE, LOCAL)]
         if not (self._bot.config / PROFILE).is_file():
             files[1] = CONFIG_DIR / PROFILE
-        mode: Tree = {} if self._lockstep else {"gateway": {"close_delay_ms": FREE_CLOSE_DELAY_MS}}
-        layer = rotation_layer(self._swing, library=self._bot.library)
+        # In lockstep execution looks at the clock once in each of the simulator's steps.
+        looks: Tree = {"execution": {"planner": {"look_s": STEP_S}}}
+        mode: Tree = looks if self._lockstep else {"gateway": {"close_delay_ms": FREE_CLOSE_DELAY_MS}}
+        layer = rotation_layer(self._swing, library=self._bot.library, live=self._bot.live)
         return load_settings([path for path in files if path.is_file()], over=[mode, layer, session])
 
     def _simulator_arguments(self) -> list[str]:
         extra = ["--history-sessions", str(SIM_SESSIONS), "--last-minutes", str(self._bot.last_minutes)]
         # A late start makes the whole day's bars in one turn.
         extra += ["--turn-seconds", str(TURN_S)]
-        for name in ("account_file", "faults"):
-            value = getattr(self._bot, name)
-            if value is not None:
-                extra += [f"--{name.replace('_', '-')}", str(value)]
+        if self._bot.account_file is not None:
+            extra += ["--account-file", str(self._bot.account_file)]
         return extra
 
     async def _start_simulator(self, parts: Parts, settings: Settings) -> dict[str, Any]:
@@ -134,15 +141,23 @@ class RotationSession(Session):
     async def _conclude(self, parts: Parts, settings: Settings, failure: str, elapsed_s: float) -> Outcome:
         messages, _ = await read_all(parts.admin)
         for message in messages:
-            if message.subject != "decision.rotation" or message.seq <= self._before:
+            if message.seq <= self._before:
                 continue
             try:
                 event = decode(message.payload)
             except EventDecodeError:
                 continue  # The verification of the TAPE says so.
             self.record = event if isinstance(event, RotationDecision) else self.record
+            self.arming.observe(event)
         self.outcome = await super()._conclude(parts, settings, failure, elapsed_s)
         return self.outcome
+
+
+def up_defaults() -> argparse.Namespace:
+    """Return what `walstreet up` takes when nothing is said, so that an option it learns later is known here, too."""
+    parser = argparse.ArgumentParser()
+    add_up_arguments(parser)
+    return parser.parse_args([])
 
 
 def session_hours(now_ns: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Owns `bot trade`: the orders of the daily rebalance, printed (--dry-run), to the paper account, or live."""
+"""Owns `bot trade`: the orders of the daily rebalance, printed (--dry-run), to the paper account, or live and armed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from walstreet.adapters.ibkr import BrokerRefusedError
 from walstreet.research.swing_config import SwingConfig
-from walstreet.runtime.errors import EXIT_BROKEN, EXIT_USAGE, UsageError
+from walstreet.runtime.errors import EXIT_BROKEN, EXIT_USAGE
+from walstreet_services.cli.bot_arming import how_to_arm, require_account, require_login, require_state
 from walstreet_services.cli.bot_broker import BROKER_FAILURES, address
-from walstreet_services.cli.bot_live import add_config_arguments, load_config
+from walstreet_services.cli.bot_live import account_of, add_config_arguments, load_config
 from walstreet_services.cli.bot_preview import as_plain, preview
-from walstreet_services.cli.bot_session import STATE, RotationSession
+from walstreet_services.cli.bot_session import STATE, STATE_LIVE, RotationSession
 from walstreet_services.cli.outcome import as_json
 
 EPILOG = (
     "Without a mode nothing is sent: --dry-run is the default, also beside --paper. Exit codes: 0 done, 1 the broker "
-    "cannot be reached or an invariant did not hold, 2 bad input or a mode that is not armed."
+    "cannot be reached, an invariant did not hold or live orders were refused because nobody had armed, 2 bad input or "
+    "an account that the mode must not trade."
 )
 
 
@@ -33,8 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the orders and why; send nothing")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--paper", action="store_true", help="trade the paper account until the close")
-    mode.add_argument("--live", action="store_true", help="trade the live account; needs both keys of the arming")
-    parser.add_argument("--state", type=Path, help=f"folder of the log, kept from day to day (default: {STATE})")
+    mode.add_argument(
+        "--live", action="store_true", help="trade the live account; needs execution.live and two people who arm it"
+    )
+    parser.add_argument(
+        "--state", type=Path, help=f"folder of the log, kept from day to day (default: {STATE}; live: {STATE_LIVE})"
+    )
     parser.add_argument("--no-view", action="store_true", help="plain lines instead of the live view")
     add_config_arguments(parser)
     parser.set_defaults(run=run)
@@ -43,29 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     config = load_config(options)
-    if options.live:
-        _refuse_live(config)
-    if options.dry_run or not options.paper:
+    if options.paper or options.live:
+        require_account(options, config)
+    if options.dry_run or not (options.paper or options.live):
         return _dry_run(options, config)
     return _trade(options, config)
-
-
-def _refuse_live(config: SwingConfig) -> None:
-    """Live trading needs two keys: the configuration, and an arming command that this version does not have yet.
-
-    Raises:
-        UsageError: Always, naming the key that is missing.
-    """
-    if not config.execution.live or not config.ibkr.account_live:
-        raise UsageError(
-            "--live is refused: execution.live is "
-            f"{str(config.execution.live).lower()} and ibkr.account_live is {config.ibkr.account_live!r}; both must be "
-            "set in the configuration, and the account be armed by a person, before a live order can go out"
-        )
-    raise UsageError(
-        "--live is refused: the account is not armed. Live trading takes two keys, the configuration and a fresh "
-        "arming by a person, and no arming (`execution.armed`) stands on the log; use --paper"
-    )
 
 
 def _dry_run(options: argparse.Namespace, config: SwingConfig) -> int:
@@ -84,6 +73,19 @@ def _dry_run(options: argparse.Namespace, config: SwingConfig) -> int:
 
 def _trade(options: argparse.Namespace, config: SwingConfig) -> int:
     session = RotationSession(options, config)
+    require_state(session.state, account_of(options, config))
+    if not options.sim:
+        try:
+            require_login(options, config)
+        except BrokerRefusedError as error:
+            mode = "--live" if options.live else "--paper"
+            print(f"walstreet: {mode} is refused: {error}", file=sys.stderr)
+            return EXIT_BROKEN
+        except BROKER_FAILURES as error:
+            print(f"walstreet: no session: {error}", file=sys.stderr)
+            return EXIT_BROKEN
+    if options.live:
+        print(how_to_arm(session.state, account_of(options, config)), file=sys.stderr)
     # Tables go to standard error where standard output is for the JSON.
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
         code = asyncio.run(session.run())
@@ -95,6 +97,9 @@ def _trade(options: argparse.Namespace, config: SwingConfig) -> int:
         show_rebalance(Console(width=None if sys.stdout.isatty() else 170), content)
     if session.record is None and code not in {EXIT_BROKEN, EXIT_USAGE}:
         print("walstreet: the session has no rebalance; was it started before the decision's time?", file=sys.stderr)
+        return code or EXIT_BROKEN
+    if fault := session.arming.fault(session.state):
+        print(f"walstreet: {fault}", file=sys.stderr)
         return code or EXIT_BROKEN
     return code
 

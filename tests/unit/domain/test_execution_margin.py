@@ -128,27 +128,67 @@ def test_no_answer_is_a_refusal() -> None:
     assert last_reason(world.see(answer(asked, ts_ns=NOW_NS + 5 * S + 1))) == "margin_timeout"
 
 
-def test_a_question_of_an_earlier_life_is_never_sent() -> None:
-    """After a restart nobody will answer: the timer refuses, and the intent counts as handled all the while."""
+def test_a_question_of_an_earlier_life_is_asked_again() -> None:
+    """After a restart it goes out once more under a new name and order id, once there is a quote, and only once."""
     world = asking()
     asked = ask(world)
     again = world.restarted()
     again.see(link(ts_ns=NOW_NS + S))
-    again.see(quote())
+    assert again.see(TimeObserved(ts_ns=NOW_NS + 6 * S)) == [], "there is no quote yet"
+    assert again.give(clock(NOW_NS + 6 * S)) == [], "the timer of the question begins with its repetition"
+    again.see(quote(ts_ns=NOW_NS + 7 * S))
     assert again.state.asked == {intent().id: asked}
-    assert again.state.next_order_id == 6
-    assert reasons(again.give(block(intent(), name="again"))) == ["duplicate_intent"]
-    assert reasons(again.give(clock(NOW_NS + 5 * S))) == ["margin_timeout"]
+    (repeated,) = again.see(TimeObserved(ts_ns=NOW_NS + 7 * S))
+    assert isinstance(repeated, MarginAsked)
+    assert repeated.id != asked.id
+    assert (repeated.order, repeated.broker_order_id, repeated.ts_ns) == (asked.order, 6, NOW_NS + 7 * S)
+    assert again.see(TimeObserved(ts_ns=NOW_NS + 8 * S)) == []
+    assert again.see(answer(asked)) == [], "what the first life asked finds nobody"
+    told, sent = again.see(answer(repeated, ts_ns=NOW_NS + 8 * S))
+    assert isinstance(told, MarginAnswered)
+    assert isinstance(sent, OrderSubmitting)
+    assert (sent.intent, sent.broker_order_id) == (intent().id, 7)
 
 
-def test_a_crash_between_answer_and_submission_refuses() -> None:
-    """The answer is on the log and the submission is not: what was not journaled was not sent, and will not be."""
+def test_every_life_asks_under_a_name_of_its_own() -> None:
+    """A third life repeats what the second one repeated; silence then is refused as in the first."""
+    world = asking()
+    names = [ask(world).id]
+    for number in (1, 2):
+        world = world.restarted()
+        world.see(link(ts_ns=NOW_NS + number * S))
+        world.see(quote(ts_ns=NOW_NS + number * S))
+        (repeated,) = world.see(TimeObserved(ts_ns=NOW_NS + number * S))
+        names.append(repeated.id)
+    assert len(dict.fromkeys(names)) == 3
+    assert reasons(world.give(clock(NOW_NS + 7 * S))) == ["margin_timeout"]
+
+
+def test_a_crash_between_answer_and_submission_asks_again() -> None:
+    """The answer is on the log and the submission is not: what was not journaled was not sent, so asking is safe."""
     world = asking()
     told, _ = world.core.observe(world.state, answer(ask(world)))
     world.log.append(told)
     again = world.restarted()
     again.see(link(ts_ns=NOW_NS + S))
-    assert reasons(again.give(clock(NOW_NS + 6 * S))) == ["margin_timeout"]
+    again.see(quote(ts_ns=NOW_NS + S))
+    assert [type(out) for out in again.see(TimeObserved(ts_ns=NOW_NS + S))] == [MarginAsked]
+
+
+def test_a_question_that_cannot_be_asked_again_is_refused() -> None:
+    """Without a quote until the intent expires, or with an intent that has expired meanwhile, the timer refuses."""
+    world = asking()
+    (asked,) = world.give(block(intent(expires_ns=NOW_NS + 20 * S)))
+    assert isinstance(asked, MarginAsked)
+    blind = world.restarted()
+    blind.see(link(ts_ns=NOW_NS + S))
+    assert reasons(blind.give(clock(NOW_NS + 20 * S))) == ["margin_timeout"]
+    late = world.restarted()
+    late.see(link(ts_ns=NOW_NS + 21 * S))
+    late.see(quote(ts_ns=NOW_NS + 21 * S))
+    assert late.see(TimeObserved(ts_ns=NOW_NS + 21 * S)) == []
+    refused = [out for out in late.give(clock(NOW_NS + 22 * S)) if isinstance(out, OrderRefused)]
+    assert reasons(list(refused)) == ["margin_timeout"]
 
 
 def test_everything_is_asked_again_when_the_answer_comes() -> None:

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from walstreet.domain.corrections import corrected_fill, family_of
-from walstreet.domain.observations import ExecutionObserved, TimeObserved
+from walstreet.domain.guard_margin import MarginParameters
+from walstreet.domain.observations import ExecutionObserved, MarginObserved, MarginPreview, TimeObserved
 from walstreet.domain.plan import child_id
 from walstreet.domain.reslice import FIRST_SLICE, ResliceParameters, rest_micro
 from walstreet.testing.execution_world import (
@@ -15,8 +16,10 @@ from walstreet.testing.execution_world import (
     SHARE,
     S,
     World,
+    block,
     execution,
     intent,
+    link,
     listed,
     quote,
     ready_world,
@@ -24,7 +27,15 @@ from walstreet.testing.execution_world import (
     status,
     submit,
 )
-from walstreet_events import AnyEvent, OrderCorrected, OrderFilled, OrderState, OrderSubmitting
+from walstreet_events import (
+    AnyEvent,
+    MarginAnswered,
+    MarginAsked,
+    OrderCorrected,
+    OrderFilled,
+    OrderState,
+    OrderSubmitting,
+)
 
 LONG = intent(expires_ns=NOW_NS + 300 * S)
 """Good for 30 s at a time, 300 s in all."""
@@ -146,6 +157,54 @@ def test_the_rule_itself_bounds_the_number_of_children() -> None:
     assert rest_micro(LONG, children, told, at, ResliceParameters(children_max=1)) == 0
     assert rest_micro(LONG, children, told, at, ResliceParameters(enabled=False)) == 0
     assert rest_micro(LONG, [], told, at, ResliceParameters()) == 0
+
+
+def _answer(asked: AnyEvent, ts_ns: int) -> MarginObserved:
+    preview = MarginPreview(
+        initial_margin_after_nano=10_000 * DOLLAR,
+        maintenance_margin_after_nano=None,
+        equity_with_loan_after_nano=100_000 * DOLLAR,
+        commission_nano=None,
+        warning="",
+    )
+    return MarginObserved(ts_ns=ts_ns, asked=asked.id, preview=preview, detail="")
+
+
+def test_the_margin_of_the_rest_is_a_question_of_its_own() -> None:
+    """With the gate on the rest is asked about under a new name, and its answer sends a child of a new name, once."""
+    world = ready_world(aggression="staged", margin=MarginParameters())
+    (first,) = world.give(block(LONG))
+    _, sent = world.see(_answer(first, NOW_NS))
+    assert isinstance(sent, OrderSubmitting)
+    status(world, "Submitted")
+    world.see(execution(sent.client_order_id, "a.01", 40))
+    ended(world)
+    (asked,) = ask(world, PROVEN_S)
+    assert isinstance(asked, MarginAsked)
+    assert asked.id != first.id
+    assert asked.quantity_micro == 60 * SHARE
+    assert ask(world, PROVEN_S + 1) == [], "one question is open"
+    told, again = world.see(_answer(asked, NOW_NS + (PROVEN_S + 2) * S))
+    assert isinstance(told, MarginAnswered)
+    assert isinstance(again, OrderSubmitting)
+    assert again.quantity_micro == 60 * SHARE
+    assert again.client_order_id == child_id(LONG.id, FIRST_SLICE + 1) != sent.client_order_id
+    assert again.broker_order_id > asked.broker_order_id > sent.broker_order_id
+
+
+def test_an_order_that_a_crash_kept_from_the_broker_goes_out_once_more_under_another_name() -> None:
+    """Durable and never sent: unknown after the restart, proved absent twice, then a second child; the first never."""
+    world = ready_world(aggression="staged")
+    lost = submit(world, LONG)
+    again = world.restarted()
+    again.see(link(ts_ns=NOW_NS + S))
+    assert again.state.orders[lost.client_order_id].state is OrderState.UNKNOWN
+    outs = [event for at_s in (60, 75, 90) for event in ask(again, at_s)]
+    assert again.state.orders[lost.client_order_id].state is OrderState.EXPIRED
+    (sent,) = [event for event in outs if isinstance(event, OrderSubmitting)]
+    assert sent.quantity_micro == lost.quantity_micro
+    assert sent.client_order_id != lost.client_order_id
+    assert sent.broker_order_id > lost.broker_order_id
 
 
 # ------------------------------------------------------------------------------------------- corrections

@@ -115,7 +115,8 @@ def test_daily_bars_cause_a_record_and_signed_intents() -> None:
     for intent in block.intents:
         assert intent.side is Side.BUY
         assert intent.quantity_micro % QUANTITY_SCALE == 0
-        assert intent.expires_ns == DECISION_NS + 120 * NANOS_PER_SECOND
+        assert intent.tif_s == 45
+        assert intent.expires_ns == DECISION_NS + 170 * NANOS_PER_SECOND
         assert not intent.reducing
     cost = sum(intent.quantity_micro * intent.arrival_mid_nano // QUANTITY_SCALE for intent in block.intents)
     assert cost <= record.settled_nano
@@ -330,6 +331,7 @@ def test_a_view_is_a_value() -> None:
     [
         {"capital_share": 1.5},
         {"tif_s": 0},
+        {"tif_s": 60, "parent_s": 59},
         {"universe": ("A", "A")},
         {"strategy": ""},
         {"selection": msgspec.structs.replace(SELECTION, regime_column=3)},
