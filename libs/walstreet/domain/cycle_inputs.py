@@ -236,6 +236,11 @@ def _quote_usable(
     return usable
 
 
+def _deaf(state: ArbiterState, symbols: tuple[str, ...]) -> BoolArray:
+    """Return whose line brings nothing: the last quote looks young for a while, and moves no more."""
+    return np.array([symbol in state.lines_broken for symbol in symbols], dtype=np.bool_)
+
+
 def _padded(values: FloatArray, shape: tuple[int, int]) -> FloatArray:
     """Return (H, N) with the block's columns first, NaN for held symbols that it lacks."""
     out = np.full(shape, np.nan)
@@ -366,10 +371,7 @@ def build_inputs(
         ),
         reference_known=np.array([item is not None and item.con_id > 0 for item in known], dtype=np.bool_),
         at_work=np.array([symbol in rest or symbol in state.external for symbol in symbols], dtype=np.bool_),
-        quote_fresh=_quote_usable(market, state, mid, now_ns, parameters.freshness)
-        & ~halted
-        # The last quote of a line that brings nothing looks young for a while, and moves no more.
-        & ~np.isin(symbols, state.lines_broken),
+        quote_fresh=_quote_usable(market, state, mid, now_ns, parameters.freshness) & ~(halted | _deaf(state, symbols)),
         mid_nano=mid,
         mark_usd=price_usd(np.where(mid > 0, mid, np.where(close > 0, close, last))),
         spread_bps=market.floats("spread_bps"),

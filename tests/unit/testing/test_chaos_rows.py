@@ -46,6 +46,22 @@ def test_every_row_fails_on_a_session_in_which_nothing_happened() -> None:
     assert [row.script for row in ROWS if not row.check(empty)] == []
 
 
+def test_every_check_reads_every_event_and_record() -> None:
+    """A check that stumbles over what a session holds would take the whole run with it."""
+    kinds = (
+        *("fault_started", "fault_ended", "place_received", "place_lost", "order_accepted", "execution"),
+        *("commission", "status", "untrue_execution", "cancel_received", "nightly_reset"),
+    )
+    record = {
+        **{"ts_ns": 1, "fault": 1, "fault_kind": "farm", "client_id": 12, "order_id": 1, "order_ref": "a"},
+        **{"execution_id": "e", "price_nano": 1, "quantity_micro": 1, "commission_nano": 1, "status": "Filled"},
+        **{"delivered": True, "what_if": False, "corrects": "d", "perm_id": 1},
+    }
+    records = [{**record, "kind": kind} for kind in kinds]
+    full = facts(*SAMPLES.values(), truth=tuple(records))
+    assert all(isinstance(row.check(full), list) for row in ROWS)
+
+
 def test_an_order_behind_an_unproved_end_is_found() -> None:
     """The query must come between the broker's word and the next order of that symbol."""
     early = facts(sent("a", 1), updated("a", OrderState.CANCELLED, 2), sent("b", 3), proof(4))

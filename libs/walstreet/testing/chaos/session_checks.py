@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from walstreet.testing.chaos.order_checks import held_until_proof
 from walstreet.testing.chaos.row_facts import OURS, Facts, all_ended, expect, links, trades, trades_after
 from walstreet_events import (
@@ -69,7 +67,7 @@ def outage(facts: Facts) -> list[str]:
 
 def bars_come_back(facts: Facts) -> list[str]:
     """Every minute has its bars, and only those of the outage may be empty."""
-    minutes: Counter[int] = Counter(event.bar_start_ns for event in facts.of(BarBlock) if not event.warmup)
+    minutes = {event.ts_ns for event in facts.of(BarBlock) if not event.warmup}
     bars = facts.summary.get("bars", {})
     empty, expected = bars.get("empty", {}), bars.get("expected", 0)
     return [
