@@ -27,6 +27,8 @@ from walstreet_services.cli import up
 from walstreet_services.cli.recorded import encode_settings
 
 WATCH_S = 0.01
+FROZEN_S_MAX = 60.0
+"""A process that has said that it will freeze does so at its next turn on the processor."""
 READY_S = 300.0
 """A machine that runs several sessions at once takes longer to start one."""
 
@@ -70,6 +72,7 @@ class ChaosSession(up.Session):
                 done = read_done(self._plan, service.value)
                 for item in done[seen[service] :]:
                     if item.crash.signal == "SIGSTOP":
+                        await _until_frozen(item.pid)
                         await self._meanwhile(parts, service.value, item.line)
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(item.pid, signal.SIGCONT)
@@ -86,6 +89,23 @@ class ChaosSession(up.Session):
         await asyncio.sleep(what.wait_s)
         if what.log_server == "SIGSTOP" and process is not None and process.returncode is None:
             process.send_signal(signal.SIGCONT)
+
+
+async def _until_frozen(pid: int) -> None:
+    """Return when a process stands still or is gone; a SIGCONT that comes before its SIGSTOP would be lost.
+
+    Raises:
+        RuntimeError: It runs on.
+    """
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        async with asyncio.timeout(FROZEN_S_MAX):
+            while stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] not in "TtZX":
+                await asyncio.sleep(WATCH_S)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    except TimeoutError as error:
+        raise RuntimeError(f"process {pid} announced its SIGSTOP and ran on for {FROZEN_S_MAX:.0f} s") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
