@@ -97,15 +97,19 @@ async def _until_frozen(pid: int) -> None:
     Raises:
         RuntimeError: It runs on.
     """
-    stat = Path(f"/proc/{pid}/stat")
+    for _ in range(round(FROZEN_S_MAX / WATCH_S)):
+        if not _runs(pid):
+            return
+        await asyncio.sleep(WATCH_S)
+    raise RuntimeError(f"process {pid} announced its SIGSTOP and ran on for {FROZEN_S_MAX:.0f} s")
+
+
+def _runs(pid: int) -> bool:
     try:
-        async with asyncio.timeout(FROZEN_S_MAX):
-            while stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] not in "TtZX":
-                await asyncio.sleep(WATCH_S)
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return
-    except TimeoutError as error:
-        raise RuntimeError(f"process {pid} announced its SIGSTOP and ran on for {FROZEN_S_MAX:.0f} s") from error
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "TtZX"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
