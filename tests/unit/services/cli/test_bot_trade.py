@@ -15,7 +15,8 @@ from walstreet.research.swing_config import SwingConfig, load_swing_config
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_USAGE, UsageError
 from walstreet.runtime.settings import load_settings
 from walstreet.testing.events_blocks import rotation_decision
-from walstreet_events import ROOT, OrderRefused, derive_id
+from walstreet_events import ROOT as NO_CAUSE
+from walstreet_events import OrderRefused, derive_id
 from walstreet_services.cli import bot_arming
 from walstreet_services.cli.__main__ import main
 from walstreet_services.cli.bot_arming import ArmingWatch, require_login, require_state
@@ -127,8 +128,8 @@ def test_what_was_refused_for_want_of_arming_is_told_with_its_remedy() -> None:
     watch = ArmingWatch()
     assert watch.fault(Path("state")) == ""
     refused = OrderRefused(
-        id=derive_id(ROOT, "refused", 0),
-        cause=ROOT,
+        id=derive_id(NO_CAUSE, "refused", 0),
+        cause=NO_CAUSE,
         ts_ns=0,
         intent="one",
         symbol="SPY",
