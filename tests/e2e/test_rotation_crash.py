@@ -1,7 +1,7 @@
 """Owns the proof that a rotation day survives execution's death between the intent and the fill.
 
-Execution is killed at named moments, not at a time of the clock, and restarted by its supervisor. The broker's own record
-judges.
+Execution is killed at named moments, not at a time of the clock, and restarted by its supervisor. The judge is the
+broker's own record.
 """
 
 from __future__ import annotations

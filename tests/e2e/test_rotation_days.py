@@ -7,6 +7,7 @@ daily job would. The simulator plays the last minutes of each session in lockste
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from walstreet.domain.rotation_live_parameters import RotationLiveParameters
 from walstreet.research.swing_engine import ReferenceEngine
 from walstreet.research.swing_types import SwingParameters
 from walstreet.runtime.settings import Settings, load_settings
+from walstreet.testing.rotation_days import RotationDay, account_of_days, as_table
 from walstreet.testing.rotation_world import research_bars
-from walstreet.testing.stack import command, events
+from walstreet.testing.stack import command, compare_books, events, truth
 from walstreet_events import (
     PRICE_SCALE,
     QUANTITY_SCALE,
     AnyEvent,
     DailyBars,
-    OrderCommission,
-    OrderFilled,
-    OrderSubmitting,
     ReconReport,
     RotationDecision,
     SessionRef,
-    Side,
 )
 
 DAYS = (
@@ -71,6 +68,8 @@ class Ten:
     account: dict[str, Any]
     days: dict[str, dict[str, Any]]
     tape: Sequence[AnyEvent]
+    rows: list[RotationDay]
+    """By the broker's own record."""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,39 @@ def ten(tmp_path_factory: pytest.TempPathFactory) -> Ten:
         )
         assert ended.code == 0, f"{day}: {ended.text[-3000:]}"
         days[day] = json.loads(ended.out)
-    return Ten(state, json.loads(account.read_text(encoding="utf-8")), days, events(state))
+    return tell(folder, days, json.loads(account.read_text(encoding="utf-8")))
+
+
+def tell(folder: Path, days: dict[str, dict[str, Any]], account: dict[str, Any]) -> Ten:
+    """Read what the days left, print it as a table, and keep the table beside the state."""
+    state = folder / "state"
+    told = events(state)
+    rows = account_of_days(truth(state), told, list(days), cash_nano=CASH_USD * PRICE_SCALE)
+    differences = parity(state, told)
+    for row in rows:
+        row.parity = differences.get(row.date)
+    text = as_table(rows)
+    (folder / "rotation-days.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+    return Ten(state, account, days, told, rows)
+
+
+def parity(state: Path, told: Sequence[AnyEvent]) -> dict[str, float]:
+    """Return per session the largest difference of a live target from the research engine's on the same bars."""
+    blocks = {event.id: event for event in told if isinstance(event, DailyBars)}
+    settings: Settings = load_settings([state / "session.yaml"], environment={})
+    selection = settings.arbiter.rotation.selection
+    fields = {name: getattr(selection, name) for name in type(selection).__struct_fields__}
+    found: dict[str, float] = {}
+    for record in (event for event in told if isinstance(event, RotationDecision)):
+        bars = blocks[record.bars]  # type: ignore[index] -- ids are text on the wire
+        last = len(bars.dates) - 1
+        result = ReferenceEngine().simulate(
+            research_bars(bars), [SwingParameters(**fields, first_day=last, last_day=last)]
+        )
+        (target,) = [column.values.array() for column in record.columns if column.name == "weight_target"]
+        found[record.session_date] = float(np.max(np.abs(target - result.target[0])))
+    return found
 
 
 def test_every_day_is_clean(ten: Ten) -> None:
@@ -117,41 +148,28 @@ def test_every_session_has_one_rebalance_at_its_time(ten: Ten) -> None:
 
 
 def test_settled_cash_is_never_exceeded(ten: Ten) -> None:
-    """Counted the plain way from the executions: purchases never cost more than what had settled that morning."""
-    settled, proceeds, date = CASH_USD * PRICE_SCALE, 0, DAYS[0]
-    dividend = 0
-    shares: dict[str, int] = {}
-    orders: dict[str, set[str]] = {day: set() for day in DAYS}
-    for event in ten.tape:
-        match event:
-            case SessionRef() if event.session_date != date:
-                settled, proceeds, date = settled + proceeds, 0, event.session_date
-                if date == DIVIDEND_DAY:
-                    dividend = shares.get("GLD", 0) * 75 // 100 * PRICE_SCALE // QUANTITY_SCALE
-                    settled += dividend
-            case OrderSubmitting():
-                orders[date].add(event.intent)
-            case OrderFilled():
-                amount = event.price_nano * event.quantity_micro // QUANTITY_SCALE
-                sign = 1 if event.side is Side.BUY else -1
-                shares[event.symbol] = shares.get(event.symbol, 0) + sign * event.quantity_micro
-                settled -= amount if event.side is Side.BUY else 0
-                proceeds += amount if event.side is Side.SELL else 0
-                assert settled >= 0, (date, event.symbol)
-            case OrderCommission():
-                settled -= event.commission_nano
-            case _:
-                pass
-    assert dividend > 0, "the dividend met no holding, so nothing was shown"
-    assert settled + proceeds == ten.account["cash_nano"]
-    held = {symbol: item["quantity_micro"] for symbol, item in ten.account["positions"].items()}
-    assert {symbol: quantity for symbol, quantity in shares.items() if quantity} == held
-    assert max(len(items) for items in orders.values()) <= 5
-    assert sum(len(items) for items in orders.values()) > 4
+    """Counted the plain way from the broker's record: purchases and fees never cost more than had settled."""
+    for row in ten.rows:
+        assert row.settled_least_nano >= 0, row
+    assert any(row.bought_nano for row in ten.rows[1:])
+    last = ten.rows[-1]
+    assert last.cash_nano == ten.account["cash_nano"], "to the nano-dollar, dividend included"
+    assert last.held == {
+        symbol: item["quantity_micro"] // QUANTITY_SCALE for symbol, item in ten.account["positions"].items()
+    }
+    assert [record["paid_nano"] > 0 for record in truth(ten.state) if record["kind"] == "dividend"] == [True]
+
+
+def test_at_most_five_orders_a_day_and_none_twice(ten: Ten) -> None:
+    """As the broker received them; every one of them stood on the TAPE before, every execution stands there once."""
+    assert max(row.orders for row in ten.rows) <= 5
+    assert sum(row.fills for row in ten.rows) > 4
+    assert compare_books(ten.state) == []
 
 
 def test_dropped_names_are_sold(ten: Ten) -> None:
-    """Whatever has no target in a rebalance is ordered away whole, and it happens in these ten days."""
+    """Whatever has no target in a rebalance is ordered away whole, and at the close the broker holds none of it."""
+    held = {row.date: row.held for row in ten.rows}
     dropped = 0
     for record in (event for event in ten.tape if isinstance(event, RotationDecision)):
         table = {column.name: column.values.array() for column in record.columns}
@@ -159,27 +177,22 @@ def test_dropped_names_are_sold(ten: Ten) -> None:
             continue
         for index in np.flatnonzero((table["weight_target"] == 0.0) & (table["held_shares"] > 0.0)).tolist():
             assert table["order_shares"][index] == -table["held_shares"][index]
+            assert record.symbols[index] not in held[record.session_date]
             dropped += 1
     assert dropped > 0
 
 
 def test_research_wants_the_same(ten: Ten) -> None:
     """On each day's block of bars the research engine's targets are the live ones, bit for bit."""
-    blocks = {event.id: event for event in ten.tape if isinstance(event, DailyBars)}
-    settings: Settings = load_settings([ten.state / "session.yaml"], environment={})
-    rotation: RotationLiveParameters = settings.arbiter.rotation
-    wanted = 0
-    for record in (event for event in ten.tape if isinstance(event, RotationDecision)):
-        bars = blocks[record.bars]  # type: ignore[index] -- ids are text on the wire
-        last = len(bars.dates) - 1
-        fields = {name: getattr(rotation.selection, name) for name in type(rotation.selection).__struct_fields__}
-        result = ReferenceEngine().simulate(
-            research_bars(bars), [SwingParameters(**fields, first_day=last, last_day=last)]
-        )
-        (target,) = [column.values.array() for column in record.columns if column.name == "weight_target"]
-        assert target.tobytes() == result.target[0].tobytes(), record.session_date
-        wanted += int(target.any())
-    assert wanted > 5
+    assert [row.parity for row in ten.rows] == [0.0] * len(DAYS)
+    wanted = [
+        column.values.array().any()
+        for event in ten.tape
+        if isinstance(event, RotationDecision)
+        for column in event.columns
+        if column.name == "weight_target"
+    ]
+    assert sum(wanted) > 5
 
 
 def test_the_log_of_ten_days_verifies(ten: Ten) -> None:

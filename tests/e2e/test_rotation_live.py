@@ -58,14 +58,14 @@ def test_a_mode_refuses_the_other_kind_of_login(login: tuple[str, int], config: 
     mode, wanted = ("--paper", PAPER) if account == LIVE else ("--live", LIVE)
     state = tmp_path / "state"
     place = ("--config", str(config), "--state", str(state), "--set", f"ibkr.port={port}")
-    ended = command("trade", mode, *place)
+    ended = command("trade", mode, *place, bound_s=DAY_BOUND_S)
     assert ended.code == EXIT_BROKEN, ended.text
     assert f"{mode} is refused" in ended.text
     assert account in ended.text
     assert wanted in ended.text
     assert not (state / "session.yaml").exists(), "no service has been started"
     swapped = ("--set", f"ibkr.account_paper={LIVE}", "--set", f"ibkr.account_live={PAPER}")
-    ended = command("trade", mode, *place, *swapped)
+    ended = command("trade", mode, *place, *swapped, bound_s=DAY_BOUND_S)
     assert ended.code == EXIT_USAGE, "the configured account of the wrong kind is refused by its name"
     assert f"{mode} is refused" in ended.text
 
@@ -87,7 +87,7 @@ def test_live_without_arming_sends_nothing_and_names_the_remedy(config: Path, tm
     assert len(refused) == 2
     path = state / "broker-truth.jsonl"
     assert not path.exists() or not [item for item in truth(state) if item["kind"] == "place_received"]
-    other = command("trade", "--paper", "--sim", *DAY, *place)
+    other = command("trade", "--paper", "--sim", *DAY, *place, bound_s=DAY_BOUND_S)
     assert other.code == EXIT_USAGE, "a live account's log is no paper account's"
     assert LIVE in other.text
 

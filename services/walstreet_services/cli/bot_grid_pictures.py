@@ -45,7 +45,7 @@ def draw_stability(path: Path, tables: Sequence[Mapping[str, Any]], *, objective
             axes.set_xticks(range(len(table["columns"])), [f"{value:g}" for value in table["columns"]])
             axes.set_yticks(range(len(table["rows"])), [f"{value:g}" for value in table["rows"]])
             axes.set_xlabel(table["column"])
-            axes.set_ylabel(table["row"])
+            axes.set_ylabel(table["row"], labelpad=8)
             axes.tick_params(length=0)
             for row, column in itertools.product(range(means.shape[0]), range(means.shape[1])):
                 value = float(means[row, column])
@@ -73,6 +73,8 @@ def draw_choices(
             axes.set_yticks(range(len(levels)), [f"{level:g}" for level in levels])
             axes.set_ylim(-0.5, len(levels) - 0.5)
             axes.set_ylabel(name)
+            # In one column, whatever the width of the levels beside it.
+            axes.yaxis.set_label_coords(-0.035, 0.5)
             axes.grid(visible=True, color=RULE, linewidth=0.6)
             axes.tick_params(axis="x", labelbottom=number == len(choices) - 1)
         figure.suptitle("Parameters that each window chose, by the start of its test", x=0.01, ha="left")
@@ -87,7 +89,9 @@ def draw_histograms(path: Path, found: PermutationResult, labels: Sequence[str],
     shown = range(first, count)
     columns = min(HISTOGRAM_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    title = f"Best {objective} of {len(found.permuted)} permuted orders; the line is the real order"
+    title = (
+        f"Best {objective} of {len(found.permuted)} permuted orders; the line is the real order (green: p at most .05)"
+    )
     if first:
         title += f" (the newest {len(shown)} of {count} windows)"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -13,9 +15,14 @@ from walstreet.research.swing_config import SwingConfig, load_swing_config
 from walstreet.runtime.errors import EXIT_BROKEN, EXIT_USAGE, UsageError
 from walstreet.runtime.settings import load_settings
 from walstreet.testing.events_blocks import rotation_decision
+from walstreet_events import ROOT as NO_CAUSE
+from walstreet_events import OrderRefused, derive_id
+from walstreet_services.cli import bot_arming
 from walstreet_services.cli.__main__ import main
+from walstreet_services.cli.bot_arming import ArmingWatch, require_login, require_state
 from walstreet_services.cli.bot_live import lead_seconds, rotation_layer, rotation_parameters
 from walstreet_services.cli.bot_preview import as_plain
+from walstreet_services.cli.bot_session import up_defaults
 from walstreet_services.cli.bot_trade import show_rebalance
 
 pytestmark = pytest.mark.spec("004.cli", "004.strategy")
@@ -63,18 +70,85 @@ def test_the_profile_and_the_layer_make_valid_settings() -> None:
     assert settings.broker.execution_client_id != settings.broker.gateway_client_id
 
 
+LIVE_KEYS = ("--set", "execution.live=true", "--set", "ibkr.account_live=U1", "--set", "ibkr.port=7496")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "execution.live is false"),
-        (["--set", "execution.live=true", "--set", "ibkr.account_live=U1"], "not armed"),
+        (["--live"], "execution.live is false"),
+        (["--live", "--set", "execution.live=true"], "ibkr.account_live is ''"),
+        (["--live", *LIVE_KEYS, "--set", "ibkr.account_live=DU1"], "a paper account; use --paper"),
+        (["--live", *LIVE_KEYS, "--set", "ibkr.port=7497"], "a port of paper trading"),
+        (["--live", "--dry-run"], "execution.live is false"),
+        (["--paper", "--set", "ibkr.account_paper=U1"], "accounts of paper trading begin with D"),
     ],
 )
-def test_live_is_refused_without_both_keys(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The message names the key that is missing; nothing is connected."""
-    code = main(["trade", "--live", "--config", str(CONFIG), *arguments])
+def test_an_account_of_the_other_kind_is_refused(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names what is wrong and what to set; nothing is connected."""
+    code = main(["trade", "--config", str(CONFIG), *arguments])
     assert code == EXIT_USAGE
     assert says in capsys.readouterr().err
+
+
+def test_only_live_asks_execution_for_the_keys() -> None:
+    """The layer names account and arming either way, so that no other layer turns the first key."""
+    changed = config("ibkr.account_live=U1")
+    for live, account, trading in ((True, "U1", "live"), (False, "DUK200445", "paper")):
+        layer = rotation_layer(changed, library="ib_insync", live=live)
+        settings = load_settings([CONFIG / "base.yaml", CONFIG / "rotation.yaml"], environment={}, over=[layer])
+        assert (settings.broker.account, settings.execution.arming.trading) == (account, trading)
+
+
+def test_a_log_of_another_account_is_refused(tmp_path: Path) -> None:
+    """Settled cash and day trades of one account are not counted for another; an empty folder is anybody's."""
+    require_state(tmp_path, "U1")
+    (tmp_path / "session.yaml").write_text("broker:\n  account: DUK200445\n", encoding="utf-8")
+    require_state(tmp_path, "DUK200445")
+    with pytest.raises(UsageError, match="a folder of its own"):
+        require_state(tmp_path, "U1")
+
+
+def test_paper_refuses_a_login_that_has_money(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the paper account is among the login's; live takes it."""
+
+    async def accounts(*_: object) -> tuple[str, ...]:
+        return ("DUK200445", "U7654321")
+
+    monkeypatch.setattr(bot_arming, "_accounts", accounts)
+    with pytest.raises(UsageError, match="U7654321, a live account"):
+        require_login(argparse.Namespace(live=False), config())
+    require_login(argparse.Namespace(live=True), config())
+
+
+def test_what_was_refused_for_want_of_arming_is_told_with_its_remedy() -> None:
+    """Nothing is told while nothing was refused; then the count, the reason, the last probe and the command."""
+    watch = ArmingWatch()
+    assert watch.fault(Path("state")) == ""
+    refused = OrderRefused(
+        id=derive_id(NO_CAUSE, "refused", 0),
+        cause=NO_CAUSE,
+        ts_ns=0,
+        intent="one",
+        symbol="SPY",
+        reason="wide_spread",
+        detail="",
+        quote=None,
+    )
+    watch.observe(refused)
+    assert watch.fault(Path("state")) == "", "refused for another reason"
+    watch.observe(msgspec.structs.replace(refused, reason="not_armed", detail="live trading is not armed"))
+    text = watch.fault(Path("state"))
+    assert text.startswith("1 orders of the rebalance were refused by execution: live trading is not armed")
+    assert "walstreet arm --state state" in text
+
+
+def test_the_session_knows_every_option_of_up() -> None:
+    """An option that `walstreet up` learns later has its default here, too."""
+    names = dict.fromkeys(vars(up_defaults()))
+    assert {"faults", "control", "minutes", "state", "speed"} <= names.keys()
 
 
 @pytest.mark.parametrize("verb", ["connect", "trade"])
