@@ -53,9 +53,21 @@ def test_every_check_reads_every_event_and_record() -> None:
         *("commission", "status", "untrue_execution", "cancel_received", "nightly_reset"),
     )
     record = {
-        **{"ts_ns": 1, "fault": 1, "fault_kind": "farm", "client_id": 12, "order_id": 1, "order_ref": "a"},
-        **{"execution_id": "e", "price_nano": 1, "quantity_micro": 1, "commission_nano": 1, "status": "Filled"},
-        **{"delivered": True, "what_if": False, "corrects": "d", "perm_id": 1},
+        "ts_ns": 1,
+        "fault": 1,
+        "fault_kind": "farm",
+        "client_id": 12,
+        "order_id": 1,
+        "order_ref": "a",
+        "execution_id": "e",
+        "price_nano": 1,
+        "quantity_micro": 1,
+        "commission_nano": 1,
+        "status": "Filled",
+        "delivered": True,
+        "what_if": False,
+        "corrects": "d",
+        "perm_id": 1,
     }
     records = [{**record, "kind": kind} for kind in kinds]
     full = facts(*SAMPLES.values(), truth=tuple(records))
