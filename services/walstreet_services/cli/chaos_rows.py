@@ -92,6 +92,10 @@ def run_row(row: Row, *, folder: Path) -> RowResult:
         state, plans, MINUTES, speed="max" if row.lockstep else "40", faults=script, settings=row.settings
     )
     broken = [line for line in summary.get("broken", [text[-600:]]) if not any(word in line for word in row.allowed)]
+    if not (state / "broker-truth.jsonl").is_file():
+        # A machine that was too busy to start the simulator shows nothing of the duty, and ends no other row.
+        text = f"code {code}, the simulator never started: {text[-600:]}"
+        return _result(row, started, faults={"session": [text]})
     told = events(state)
     faults = {name: found for name, found in judge_books(state, told).items() if found}
     faults.update({"session": [f"code {code}", *broken]} if broken else {})
@@ -101,15 +105,21 @@ def run_row(row: Row, *, folder: Path) -> RowResult:
     struck = len(facts.records("fault_struck")) + len(facts.records("fault_started"))
     if not struck:
         faults["session"] = [*faults.get("session", []), "the script never acted"]
-    orders: dict[str, Any] = summary.get("orders", {})
+    return _result(row, started, faults=faults, summary=summary, struck=struck)
+
+
+def _result(
+    row: Row, started: float, *, faults: dict[str, list[str]], summary: dict[str, Any] | None = None, struck: int = 0
+) -> RowResult:
+    known = summary or {}
     return RowResult(
         numbers=row.numbers,
         script=row.script,
         duty=row.duty,
         lockstep=row.lockstep,
         struck=struck,
-        orders=orders.get("sent", 0),
-        fills=summary.get("fills", {}).get("count", 0),
+        orders=known.get("orders", {}).get("sent", 0),
+        fills=known.get("fills", {}).get("count", 0),
         elapsed_s=time.perf_counter() - started,
         faults=faults,
     )
