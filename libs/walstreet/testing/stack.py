@@ -25,6 +25,7 @@ from walstreet.adapters.nats.streams import last_sequence
 from walstreet_events import (
     AnyEvent,
     MarginAsked,
+    OperatorCommand,
     OrderBracketed,
     OrderCorrected,
     OrderFilled,
@@ -281,7 +282,8 @@ def compare_books(state: Path, told: Sequence[AnyEvent] | None = None) -> list[s
     received = [record for record in records if record["kind"] == "place_received"]
     placed = [record["order_ref"] for record in received if not record["what_if"]]
     questions = [record["order_ref"] for record in received if record["what_if"]]
-    asked = {event.id for event in told if isinstance(event, MarginAsked)}
+    # The probe of `walstreet arm` asks the broker under the name of the command that asked for it.
+    asked = {event.id for event in told if isinstance(event, MarginAsked | OperatorCommand)}
     sent = [event.client_order_id for event in told if isinstance(event, OrderSubmitting)]
     # Protective orders are sent by the submission that they belong to.
     pairs = [event for event in told if isinstance(event, OrderBracketed) and event.client_order_id in sent]
