@@ -17,8 +17,9 @@ from walstreet.adapters.nats.inbox import TapeInbox
 from walstreet.adapters.nats.reader import RawMessage, TapeReader
 from walstreet.adapters.nats.server import ADMIN
 from walstreet.adapters.nats.streams import TAPE_CONFIG, last_sequence
-from walstreet.testing.log_server import LogServer, until_reconnected
+from walstreet.testing.log_server import LogServer, until, until_reconnected
 from walstreet_events import Stream
+from walstreet_events.subjects import REPUBLISH_PREFIX
 
 pytestmark = pytest.mark.integration
 
@@ -188,6 +189,24 @@ async def test_taking_up_to_a_sequence_survives_a_restart(server: LogServer) -> 
     async with asyncio.timeout(10):
         assert numbers(await taking) == [1, 2, 3]
         assert numbers(await inbox.take(6)) == [4, 5, 6]
+
+
+@pytest.mark.timeout(60)
+async def test_a_turn_whose_messages_were_lost_before_later_ones_arrived_is_fetched(server: LogServer) -> None:
+    """What a restart swallowed ends in the store, not in an endless look at the message that came behind it."""
+    features, admin = await server.connect("features"), await server.connect(ADMIN)
+    inbox = TapeInbox(features)
+    await inbox.start()
+    assert inbox._subscription is not None
+    await inbox._subscription.unsubscribe()
+    await write(admin, 1, 4)
+    await features.client.subscribe(f"{REPUBLISH_PREFIX}.>", cb=inbox._on_message)
+    await features.barrier()
+    await write(admin, 5, 7)
+    await until(lambda: len(inbox._buffer) == 3)
+    assert numbers(await inbox.take(3)) == [1, 2, 3]
+    assert inbox.gaps == 1
+    assert numbers(await inbox.take(7)) == [4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("rewritten", [0, 8])

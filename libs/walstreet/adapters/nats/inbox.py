@@ -107,7 +107,12 @@ class TapeInbox:
         taken: list[RawMessage] = []
         while self._next <= upto:
             taken += await self._drain_buffer(upto)
-            if self._next <= upto and not await self._wait_for_arrival():
+            if self._next > upto:
+                break
+            # A later message that waits already tells that the missing ones were lost on the way: none will arrive.
+            lost = bool(self._buffer)
+            self.gaps += lost
+            if lost or not await self._wait_for_arrival():
                 await self._connection.wait_connected()
                 taken += await self.history(upto)
         return taken
