@@ -19,7 +19,7 @@ import numpy as np
 from walstreet.domain.compliance import CashFacts, check_batch, purchase_cost_nano
 from walstreet.domain.daily_bars import indicator_table, select_columns
 from walstreet.domain.day_trades import DayTrades
-from walstreet.domain.guard_verdict import GuardedOrder, notional_nano
+from walstreet.domain.guard_verdict import GuardedOrder, nano_of_usd, notional_nano
 from walstreet.domain.rotation import RotationDecision, decide_rotation, must_trade, rotation_signals
 from walstreet.domain.rotation_live_parameters import RotationLiveParameters
 from walstreet.domain.rotation_select import RotationReason
@@ -286,9 +286,11 @@ class _Desk:
         plan = self.plan
         costs = {column: self._cost_nano(column, plan.order_micro[column]) for column in buys}
         total = sum(costs.values())
-        if total <= plan.free_nano or not buys:
+        # The proceeds of a sale settle later, its fee is taken today.
+        sales = sum(quantity < 0 for quantity in plan.order_micro)
+        budget = max(0, plan.free_nano - sales * nano_of_usd(self.parameters.compliance.fee_reserve_usd))
+        if total <= budget or not buys:
             return
-        budget = max(0, plan.free_nano)
         for column in buys:
             lot = self.view.lots_micro[plan.symbols[column]]
             share = budget * costs[column] // total

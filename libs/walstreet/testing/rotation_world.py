@@ -45,6 +45,7 @@ from walstreet_events import (
 FIRST_DAY = dt.date(2024, 1, 1)
 SESSION_NS = 390 * MINUTE_NS
 LEAD_NS = 5 * MINUTE_NS
+ORDER_FEE_NANO = PRICE_SCALE * 35 // 100
 
 
 def random_prices(seed: int, *, days: int, symbols: int) -> dict[str, FloatArray]:
@@ -232,16 +233,20 @@ class CashAccount:
         if draw.uniform() > fill:
             return
         left = abs(signed) // QUANTITY_SCALE
+        # The broker's least commission is of an order, and its first execution pays it.
+        fee_nano = ORDER_FEE_NANO
         while left > 0:
             shares = int(draw.integers(1, left + 1))
             left -= shares
             change = 1.0 + slip * float(draw.uniform()) * (1.0 if buy else -1.0)
-            self._execute(symbol, shares * QUANTITY_SCALE * (1 if buy else -1), plan.price_nano[column] * change, ts_ns)
+            price = plan.price_nano[column] * change
+            self._execute(symbol, shares * QUANTITY_SCALE * (1 if buy else -1), price, ts_ns, fee=fee_nano)
+            fee_nano = 0
             if draw.uniform() < 0.1:
                 break
 
-    def _execute(self, symbol: str, signed_micro: int, price: float, ts_ns: int) -> None:
-        exec_id, price_nano, fee = self._id("execution"), int(price), int(PRICE_SCALE * 0.35)
+    def _execute(self, symbol: str, signed_micro: int, price: float, ts_ns: int, *, fee: int = ORDER_FEE_NANO) -> None:
+        exec_id, price_nano = self._id("execution"), int(price)
         amount = price_nano * abs(signed_micro) // QUANTITY_SCALE
         self.shares_micro[symbol] = self.shares_micro.get(symbol, 0) + signed_micro
         self.cash_nano += (amount if signed_micro < 0 else -amount) - fee
