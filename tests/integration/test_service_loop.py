@@ -211,6 +211,8 @@ async def test_a_dying_server_changes_nothing_on_the_tape(server: LogServer) -> 
     writer = await gateway(server)
     life = Life(server.log(Service.RECONCILER))
     running = asyncio.create_task(life.runner._live())
+    # A service that is still starting ends when the log goes away, and its supervisor starts it again.
+    await until(lambda: life.runner.ready)
 
     async def write() -> None:
         for tick in ticks:
