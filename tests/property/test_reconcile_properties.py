@@ -43,6 +43,10 @@ DEALS = st.lists(
 """Symbol, side, shares, price in cents, and whether our log has it."""
 
 
+OURS = "a" * 32
+"""Reference of the order that every deal belongs to; its submission is older than the log."""
+
+
 def world(deals, **parameters):
     """Return a reconciler that knows some of the deals, and the broker's answer, which has all of them."""
     play = Scenario(lambda: ReconcilerCore(ReconcilerParameters(**parameters)))
@@ -58,7 +62,7 @@ def world(deals, **parameters):
         executions.append(
             BrokerExecution(
                 exec_id=exec_id,
-                order_ref="",
+                order_ref=OURS,
                 perm_id=number + 1,
                 symbol=symbol,
                 side=side.value,
@@ -70,7 +74,7 @@ def world(deals, **parameters):
         if ours:
             play.given(
                 order_filled(
-                    ts_ns, order="", exec_id=exec_id, symbol=symbol, side=side, price_nano=price,
+                    ts_ns, order=OURS, exec_id=exec_id, symbol=symbol, side=side, price_nano=price,
                     quantity_micro=shares * SHARE,
                 )
             )  # fmt: skip

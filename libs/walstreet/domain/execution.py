@@ -15,6 +15,7 @@ from walstreet.domain.execution_emergency import SOURCE_MODE, SOURCE_OPERATOR, b
 from walstreet.domain.execution_facts import Batch
 from walstreet.domain.execution_flatten import acknowledge, cancel_once, steps
 from walstreet.domain.execution_fold import fold
+from walstreet.domain.execution_incarnations import incarnation_cancels
 from walstreet.domain.execution_intents import decide_block
 from walstreet.domain.execution_margin import answer_events, asked_again, timeout_events
 from walstreet.domain.execution_modify import CHANGEABLE, modify_events
@@ -130,7 +131,9 @@ class ExecutionCore:
         batch = Batch(state)
         match observation:
             case OrderStatusObserved():
+                cancels = incarnation_cancels(state, observation)
                 batch.status(observation)
+                batch.events.extend(cancels)
             case ExecutionObserved():
                 batch.execution(observation)
             case CommissionObserved():

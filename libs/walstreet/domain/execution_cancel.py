@@ -8,6 +8,8 @@ from walstreet_events import EventId, OrderCancelling, derive_id, tag_of
 CANCEL_EXPIRED = "good_till_passed"
 CANCEL_PANIC = "panic"
 CANCEL_EMERGENCY = "emergency"
+CANCEL_INCARNATION = "second_incarnation"
+"""The broker works the order twice."""
 CANCEL_WITHDRAWN = "protection_withdrawn"
 CANCEL_UNCOVERED = "protection_uncovered"
 """There is no position any more that the order would close."""

@@ -115,8 +115,12 @@ TRANSITIONS: dict[OrderState, dict[Trigger, OrderState]] = {
 TERMINAL: tuple[OrderState, ...] = (_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED)
 """States in which nothing more is expected, though a late execution is still taken."""
 
-_LIVE_STATUSES = ("ApiPending", "PendingSubmit", "PreSubmitted", "Submitted")
+LOCATE = "locate"
+"""Why the broker holds a short sale whatever its status says; ``child`` and ``trigger`` are no hold."""
+
+LIVE_STATUSES = ("ApiPending", "PendingSubmit", "PreSubmitted", "Submitted")
 _CANCELLED_STATUSES = ("ApiCancelled", "Cancelled")
+_INFERRED_ENDS = (_S.REJECTED, _S.EXPIRED)
 
 assert set(TRANSITIONS) == set(OrderState), "every state needs a row, even an empty one"
 
@@ -325,8 +329,8 @@ def _on_status(order: Order, fact: OrderStatusObserved) -> Advance:
 def _trigger_of_status(order: Order, fact: OrderStatusObserved) -> Trigger | None:
     if order.filled_micro >= order.quantity_micro:
         return Trigger.FULL
-    if fact.status in _LIVE_STATUSES:
-        return Trigger.LIVE_PARTLY if order.filled_micro else Trigger.LIVE
+    if fact.status in LIVE_STATUSES:
+        return _trigger_of_life(order, fact)
     if fact.status in _CANCELLED_STATUSES:
         return Trigger.EXPIRED if fact.ts_ns >= order.good_till_ns else Trigger.CANCELLED
     if fact.status == "PendingCancel":
@@ -335,6 +339,13 @@ def _trigger_of_status(order: Order, fact: OrderStatusObserved) -> Trigger | Non
         return Trigger.HELD
     # "Filled" with a smaller quantity, or a status that this version does not know, proves nothing.
     return Trigger.PART if order.filled_micro else None
+
+
+def _trigger_of_life(order: Order, fact: OrderStatusObserved) -> Trigger:
+    # An end that was only inferred is disproved first; what the living order waits for is the next fact's matter.
+    if LOCATE in fact.why_held and order.state not in _INFERRED_ENDS:
+        return Trigger.HELD
+    return Trigger.LIVE_PARTLY if order.filled_micro else Trigger.LIVE
 
 
 def _on_execution(order: Order, fact: ExecutionObserved) -> Advance:

@@ -189,6 +189,30 @@ def _foreign_order(order: BrokerOrder) -> Difference:
 # -------------------------------------------------------------------------------------------- executions
 
 
+def foreign_executions(fills: Mapping[str, OrderFilled], snapshot: ReconSnapshot) -> list[Difference]:
+    """Return the orders that are not ours, have traded, and are not listed any more.
+
+    Their fills are in the books, so that nothing else differs: a forced liquidation would pass as clean.
+    """
+    listed = {order.perm_id for order in snapshot.open_orders}
+    traded: dict[int, tuple[str, int]] = {}
+    for fill in fills.values():
+        if not fill.client_order_id and fill.perm_id not in listed and fill.ts_ns <= snapshot.ts_ns:
+            traded[fill.perm_id] = (fill.symbol, traded.get(fill.perm_id, ("", 0))[1] + signed_micro(fill))
+    return [
+        Difference(
+            area=Area.ORDER,
+            kind=BreakKind.EXTERNAL_ORDER,
+            symbol=symbol,
+            reference=f"perm:{perm_id}",
+            ours=ABSENT,
+            brokers=f"traded {decimal_text(change, QUANTITY_SCALE)}",
+            perm_id=perm_id,
+        )
+        for perm_id, (symbol, change) in sorted(traded.items())
+    ]
+
+
 def compare_executions(
     fills: Mapping[str, OrderFilled], snapshot: ReconSnapshot, *, since_ns: int, in_flight_ns: int
 ) -> list[Difference]:

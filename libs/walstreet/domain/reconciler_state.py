@@ -19,6 +19,7 @@ from walstreet.domain.reconcile import (
     compare_positions,
     decimal_text,
     execution_family,
+    foreign_executions,
 )
 from walstreet.domain.reconciler_corrections import Taken, adopt, opening_differences, synced
 from walstreet.domain.reconciler_parameters import Area, Policy, ReconcilerParameters
@@ -326,6 +327,7 @@ def _differences(state: ReconcilerState, event: ReconSnapshot, parameters: Recon
             in_flight_ns=in_flight_ns,
             absence_wait_ns=parameters.absence_wait_s * NANOS_PER_SECOND,
         ),
+        *foreign_executions(state.fills, event),
         *compare_executions(
             state.fills, event, since_ns=state.session.open_ns - LOOKBACK_NS, in_flight_ns=in_flight_ns
         ),

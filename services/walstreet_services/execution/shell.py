@@ -11,6 +11,7 @@ import structlog
 
 from walstreet.domain.arming import ARM
 from walstreet.domain.ended_orders import question
+from walstreet.domain.execution_cancel import CANCEL_INCARNATION
 from walstreet.domain.execution_guards import inactive_guards
 from walstreet.domain.flatten import MARKET_LIMIT
 from walstreet.domain.observations import (
@@ -175,6 +176,7 @@ class ExecutionShell:
                 await self._send(self.link.broker.modify(_ticket(event)), event.client_order_id)
                 passed("modify_ended")
             case OrderCancelling():
+                self._tell_cancel(event)
                 passed("cancel_begins")
                 await self._send(self.link.broker.cancel(event.broker_order_id), event.client_order_id)
                 passed("cancel_ended")
@@ -192,17 +194,31 @@ class ExecutionShell:
             case MarginAsked():
                 self._ask(event)
             case OrderRefused() if event.reason in SEAL_REASONS:
-                # Somebody speaks with the arbiter's voice, or two lives of it do: a person must look.
-                self._log.critical(
-                    "intents_refused",
-                    reason=event.reason,
-                    cause=event.cause,
-                    intent=event.intent,
-                    detail=event.detail,
-                    remedy="look at who writes order.intent.cycle; `walstreet tape verify` checks the log's chains",
-                )
+                self._tell_seal(event)
             case _:
                 pass
+
+    def _tell_cancel(self, event: OrderCancelling) -> None:
+        """Page a person where a cancel means that the broker works an order twice."""
+        if event.reason == CANCEL_INCARNATION:
+            self._log.critical(
+                "order_alive_twice",
+                symbol=event.symbol,
+                client_order_id=event.client_order_id,
+                broker_order_id=event.broker_order_id,
+                remedy="all its incarnations are cancelled; look at the position: they may have filled too much",
+            )
+
+    def _tell_seal(self, event: OrderRefused) -> None:
+        """Page a person: somebody speaks with the arbiter's voice, or two lives of it do."""
+        self._log.critical(
+            "intents_refused",
+            reason=event.reason,
+            cause=event.cause,
+            intent=event.intent,
+            detail=event.detail,
+            remedy="look at who writes order.intent.cycle; `walstreet tape verify` checks the log's chains",
+        )
 
     async def barrier(self, now_ns: int) -> None:
         """Observe everything up to ``now_ns``; a second time in the same turn only when something was sent."""

@@ -174,7 +174,7 @@ class Duplicate(WireFault, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Delay(WireFault, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="delay"):
-    """Delivers the messages late."""
+    """Delivers the messages late; the rows of an answer to a query come with its end, as they do from the broker."""
 
     delay_seconds: Positive
 

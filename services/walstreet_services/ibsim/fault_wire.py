@@ -103,7 +103,7 @@ class FaultWire:
         self.mutes: Callable[[Connection], bool] = lambda _: False
         """Whether a hang keeps everything from a connection; the faults of connections know."""
         self.answering = False
-        """While a query is answered, an outage does not take its rows: half an answer would be a lie."""
+        """While a query is answered, neither outage nor delay takes its rows: half an answer would be a lie."""
         self.starts: dict[type[Fault], Step] = {DelayedData: self._start_delayed}
         self.stops: dict[type[Fault], Step] = {
             Hold: self._release_all,
@@ -160,6 +160,8 @@ class FaultWire:
                 for _ in range(fault.copies - 1):
                     session.connection.send(message.frame)
             elif isinstance(fault, Delay):
+                if self.answering:
+                    continue
                 self._strike(session, message, active)
                 self._engine.after(fault.delay_seconds, self._engine.now_ns, self._sender(session, message.frame))
                 return True

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from walstreet_services.ibsim.sessions import ClientSession
     from walstreet_services.ibsim.tape import Change
 
-QUERIES = (rq.RequestOpenOrders, rq.RequestCompletedOrders, rq.RequestExecutions)
+QUERIES = (rq.RequestOpenOrders, rq.RequestCompletedOrders, rq.RequestExecutions, rq.RequestPositions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

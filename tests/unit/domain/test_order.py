@@ -180,6 +180,22 @@ def test_inactive_without_an_error_is_held_not_ended() -> None:
     assert advance(order(), error(404)).order.state is OrderState.INACTIVE
 
 
+def test_a_live_status_of_an_order_that_waits_for_shares_is_held() -> None:
+    """PreSubmitted with a pending locate is no order at work; a bracket's child and a stop's trigger are."""
+    held = advance(order(), status("PreSubmitted", why_held="locate")).order
+    assert held.state is OrderState.INACTIVE
+    assert advance(held, status("Submitted")).order.state is OrderState.WORKING
+    assert advance(order(), status("PreSubmitted", why_held="child,trigger")).order.state is OrderState.WORKING
+
+
+def test_a_refused_order_that_turns_out_to_wait_for_shares_is_alive() -> None:
+    """An inferred end yields to any live status, and only then is the order held."""
+    refused = advance(order(), error(201)).order
+    alive = advance(refused, status("PreSubmitted", why_held="locate")).order
+    assert alive.state is OrderState.WORKING
+    assert advance(alive, status("PreSubmitted", why_held="locate")).order.state is OrderState.INACTIVE
+
+
 def test_doubt_and_expiry_do_not_touch_what_has_ended() -> None:
     """A restart cannot make a filled or cancelled order unknown, and proof of absence cannot end it again."""
     for state in TERMINAL:

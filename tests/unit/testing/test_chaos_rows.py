@@ -98,15 +98,15 @@ def test_trading_must_go_on_after_the_faults() -> None:
 
 
 def test_an_order_on_delayed_data_is_found() -> None:
-    """One step after the data turned nothing may be sent until they are live again."""
+    """One step after the data turned nothing may be opened until they are live again."""
     truth = (
         {"kind": "fault_started", "fault": 1, "fault_kind": "delayed_data", "ts_ns": 100 * NANOS},
         {"kind": "fault_ended", "fault": 1, "fault_kind": "delayed_data", "ts_ns": 160 * NANOS},
     )
     inside = session_checks.delayed(facts(sent("a", 130 * NANOS), truth=truth))
-    assert "1 orders were sent on delayed data" in inside
+    assert "1 positions were opened on delayed data" in inside
     outside = session_checks.delayed(facts(sent("a", 170 * NANOS), truth=truth))
-    assert not any("were sent on delayed data" in text for text in outside)
+    assert not any("opened on delayed data" in text for text in outside)
 
 
 def test_an_order_into_a_halt_is_found() -> None:

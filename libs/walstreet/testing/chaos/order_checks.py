@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from walstreet.domain.ended_orders import BY_WORD
+from walstreet.domain.execution_cancel import CANCEL_INCARNATION
+from walstreet.domain.order import TERMINAL
 from walstreet.testing.chaos.row_facts import Facts, all_ended, expect, sent_after, trades
 from walstreet_events import (
     ExternalOrder,
     MarginAnswered,
+    OrderCancelling,
     OrderCommission,
     OrderCorrected,
     OrderFilled,
@@ -33,7 +36,8 @@ def lost_placements(facts: Facts) -> list[str]:
     orders = [reference for reference in lost if reference not in known]
     changes = [reference for reference in lost if reference in known]
     told_lost = {event.client_order_id for event in facts.of(OrderModified) if event.outcome == "lost"}
-    ended = {event.client_order_id for event in facts.of(OrderUpdated) if event.state is OrderState.FILLED}
+    # The end of an order whose change nobody answered tells it too: there is nothing left that could have changed.
+    ended = {event.client_order_id for event in facts.of(OrderUpdated) if event.state in TERMINAL}
     return [
         *expect((bool(orders), "the script lost no new order"), (bool(changes), "the script lost no change")),
         *(
@@ -57,6 +61,23 @@ def silent_placements(facts: Facts) -> list[str]:
     booked = {event.client_order_id for event in facts.of(OrderFilled)}
     return [
         *expect((bool(silent), "no fill was silent"), (silent <= booked, f"not booked: {silent - booked}")),
+        *all_ended(facts),
+    ]
+
+
+def incarnations(facts: Facts) -> list[str]:
+    """A change that made a second live order leaves nothing behind: both are cancelled, booked and told."""
+    perm_ids: dict[str, set[int]] = {}
+    for record in facts.records("order_accepted"):
+        perm_ids.setdefault(str(record["order_ref"]), set()).add(int(record["perm_id"]))
+    twice = {reference for reference, known in perm_ids.items() if len(known) > 1}
+    stopped = {event.client_order_id for event in facts.of(OrderCancelling) if event.reason == CANCEL_INCARNATION}
+    return [
+        *expect(
+            (bool(twice), "no change made a second order"),
+            (twice <= stopped, f"not cancelled: {sorted(twice - stopped)}"),
+            ("order_alive_twice" in facts.logs, "nobody was told of it"),
+        ),
         *all_ended(facts),
     ]
 

@@ -7,6 +7,7 @@ from walstreet.testing.chaos.row_facts import OURS, Facts, all_ended, expect, li
 from walstreet_events import (
     BarBlock,
     FeedStatus,
+    IntentBlock,
     ModeState,
     OrderLink,
     OrderSubmitting,
@@ -158,19 +159,20 @@ def hang(facts: Facts) -> list[str]:
 
 
 def delayed(facts: Facts) -> list[str]:
-    """The kind of data that arrives is on the TAPE, nothing is sent on delayed ones, and trading goes on afterwards."""
+    """The kind of data that arrives is on the TAPE, nothing is opened on delayed ones, and trading goes on."""
     kinds = {event.data_type for event in facts.of(FeedStatus)}
+    reducing = {intent.id for event in facts.of(IntentBlock) for intent in event.intents if intent.reducing}
     blind = [
         event
         for event in facts.of(OrderSubmitting)
         for begun, ended in facts.windows("delayed_data")
-        if begun + STEP_NS < event.ts_ns < ended
+        if begun + STEP_NS < event.ts_ns < ended and event.intent not in reducing
     ]
     modes = [event.mode.value for event in facts.of(ModeState)]
     return [
         *expect(
             ("delayed" in kinds, f"kinds of data on the TAPE: {sorted(kinds)}"),
-            (not blind, f"{len(blind)} orders were sent on delayed data"),
+            (not blind, f"{len(blind)} positions were opened on delayed data"),
             ("observe" in modes, f"modes {modes}"),
         ),
         *trades_after(facts),
