@@ -20,6 +20,7 @@ LONG_RUNNING = (*SERVICES, "ibsim", "nats")
 BASE_IMAGES = ("python:3.11-slim-bookworm", "nats:2.15.1-alpine")
 SESSION_URL = "nats://nats:4222"
 CREDENTIALS = "/run/walstreet/credentials"
+WITNESSES = "/var/log/walstreet/witness"
 BUILD_BOUND_S = 900.0
 UP_BOUND_S = 180.0
 COMMAND_BOUND_S = 90.0
@@ -160,6 +161,12 @@ def test_a_service_sees_its_own_password_only(deployment: Deployment) -> None:
         environment = " ".join(deployment.inspect(service)["Config"]["Env"])
         assert not any(secret in environment for secret in secrets), service
         assert "WALSTREET__" not in environment, f"{service} must take its settings from the recorded session only"
+
+
+def test_each_service_witnesses_the_log_outside_of_its_volume(deployment: Deployment) -> None:
+    """A log that loses its end is noticed by what the services have noted elsewhere."""
+    listed = deployment.compose("exec", "--no-TTY", "execution", "ls", WITNESSES).stdout.split()
+    assert set(listed) == set(SERVICES)
 
 
 def test_a_killed_service_returns_and_the_session_goes_on(deployment: Deployment) -> None:

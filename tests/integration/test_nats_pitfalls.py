@@ -133,6 +133,15 @@ async def test_quotes_and_trades_are_counted_apart(server: LogServer) -> None:
     assert (subscriber.missed, subscriber.malformed) == (2, 1)
 
 
+async def test_a_barrier_on_a_connection_that_is_gone_says_that_the_log_is_away(server: LogServer) -> None:
+    """Nobody outside of the adapter has to know the library's errors."""
+    gateway = await server.connect("gateway")
+    await gateway.barrier()
+    await gateway.close()
+    with pytest.raises(LogUnreachableError, match="did not say"):
+        await gateway.barrier()
+
+
 @pytest.mark.parametrize("bound", ["PENDING_MESSAGES_MAX", "BUFFER_MESSAGES_MAX"])
 async def test_overflow_is_found_and_filled_from_the_store(
     server: LogServer, monkeypatch: pytest.MonkeyPatch, bound: str

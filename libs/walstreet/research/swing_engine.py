@@ -18,6 +18,7 @@ from walstreet.domain.units import BPS, BoolArray, FloatArray
 from walstreet.research.permutation import covering, permutation_order, permuted_bars
 from walstreet.research.statistics import objective_value
 from walstreet.research.swing_types import (
+    DUST,
     Objective,
     SwingBars,
     SwingParameters,
@@ -170,7 +171,7 @@ def _settled(
     for _, move in moves:
         buys += max(move, 0.0)
     cash = max(0.0, 1.0 - invested)
-    if buys <= cash:
+    if buys <= cash + DUST:
         return moves, wanted, False
     share = cash / buys
     cut = [(column, move * share if move > 0.0 else move) for column, move in moves]
@@ -187,7 +188,7 @@ def _cost(size: float, price: float, equity_usd: float, parameters: SwingParamet
     if size == 0.0:
         return 0.0
     commission = size * parameters.commission_per_share / price
-    if parameters.commission_minimum_usd > 0.0:
+    if parameters.commission_minimum_usd > 0.0 and size > DUST:
         commission = max(commission, parameters.commission_minimum_usd / equity_usd)
     return commission + size * (parameters.slippage_bps / BPS)
 

@@ -36,7 +36,8 @@ Day ``t``, from the book held after day ``t - 1``:
 
 All sums over symbols are sequential in universe order. A simulation starts flat on its first day: gross 0, and the
 day's close is the first trade. ``settlement="t+1"``: moves up are scaled together to ``max(0, 1 - sum(drifted))``, the
-cash that is not today's proceeds; if that cut them, the next day trades whatever the band says.
+cash that is not today's proceeds; if that cut them, the next day trades whatever the band says. What is smaller than
+``DUST`` is a last digit: it costs no least commission, and no cash is missing for it.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ DateArray = NDArray[np.int32]
 Objective = Literal["Calmar", "CAGR", "Sharpe"]
 Settlement = Literal["t+0", "t+1"]
 
+DUST = 1e-12
+"""Share of equity below which a move is no order."""
 DAYS_PER_YEAR = 252
 """Trading days of a year in every annualised figure."""
 DAYS_MAX = 1_000_000

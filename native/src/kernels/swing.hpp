@@ -28,6 +28,8 @@ inline constexpr std::size_t swing_window_max = 2'000;
 // the raw square they are wrong by less than 32 * 2000 * 2^-53 < 1e-11, so that only within this margin of the cap
 // the two passes of the conventions must decide.
 inline constexpr double swing_correlation_margin = 1e-9;
+// Share of equity below which a move is no order: a last digit.
+inline constexpr double swing_dust = 1e-12;
 inline constexpr double swing_variance_share_min = 0.25;
 inline constexpr double swing_variance_min = 1e-200;
 static_assert(32.0 * static_cast<double>(swing_window_max) / 9007199254740992.0 < swing_correlation_margin / 100.0);

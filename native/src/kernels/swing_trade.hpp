@@ -247,7 +247,7 @@ WALSTREET_INLINE bool settle(SwingTracks& tracks, std::size_t count) {
   }
   const double rest = 1.0 - invested;
   const double cash = rest > 0.0 ? rest : 0.0;
-  if (buys <= cash) {
+  if (buys <= cash + swing_dust) {
     return false;
   }
   const double share = cash / buys;
@@ -266,7 +266,7 @@ WALSTREET_INLINE double order_cost(const SwingPolicy& policy, double size, doubl
     return 0.0;
   }
   double commission = size * policy.commission_per_share / price;
-  if (policy.commission_minimum_usd > 0.0) {
+  if (policy.commission_minimum_usd > 0.0 && size > swing_dust) {
     const double least = policy.commission_minimum_usd / equity_usd;
     commission = least > commission ? least : commission;
   }

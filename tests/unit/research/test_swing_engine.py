@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from walstreet.research.swing_engine import ReferenceEngine, masked
-from walstreet.research.swing_types import SwingBars, SwingParameters, SwingResult, Window
+from walstreet.research.swing_engine import ReferenceEngine, _cost, _settled, masked
+from walstreet.research.swing_types import DUST, SwingBars, SwingParameters, SwingResult, Window
 
 ENGINE = ReferenceEngine()
 NAN = float("nan")
@@ -94,6 +94,23 @@ def test_the_least_commission_is_a_share_of_the_equity() -> None:
     equity = 1_000.0 * result.equity[2] * (1.0 + result.gross[3])
     assert result.cost[3] == pytest.approx(0.35 / equity + result.turnover[3] * RATE, abs=1e-18)
     assert result.cost[0] == 0.0
+
+
+def test_a_last_digit_is_no_order() -> None:
+    """A move of a trillionth of equity costs its share of a commission, but not the least one of an order."""
+    parameters = SwingParameters(first_day=0, last_day=0, commission_minimum_usd=0.35, equity_start_usd=1_000.0)
+    dust, order = (_cost(size, 100.0, 1_000.0, parameters) for size in (DUST, 2 * DUST))
+    assert dust == pytest.approx(DUST * (SHARE / 100.0 + parameters.slippage_bps / 1e4), rel=1e-9)
+    assert order == pytest.approx(0.35 / 1_000.0, rel=1e-9)
+
+
+def test_a_last_digit_of_missing_cash_cuts_nothing() -> None:
+    """Under T+1 the targets are reached when sums differ by rounding alone."""
+    drifted, wanted = [(0, 0.5)], [(0, 0.5), (1, 0.5 + DUST / 2)]
+    moves = [(0, 0.0), (1, 0.5 + DUST / 2)]
+    assert _settled(drifted, wanted, moves) == (moves, wanted, False)
+    more = [(0, 0.5), (1, 0.5 + 3 * DUST)]
+    assert _settled(drifted, more, [(0, 0.0), (1, 0.5 + 3 * DUST)])[2]
 
 
 def test_a_held_name_without_a_bar_is_sold_at_its_last_close() -> None:

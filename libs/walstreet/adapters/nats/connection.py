@@ -181,9 +181,17 @@ class Connection:
 
         One ``flush`` of nats-py does not do that: its ping goes to the socket at once and overtakes what still waits
         for the flusher (5 of 60 subscriptions were not known to the server behind it). The second one cannot.
+
+        Raises:
+            LogUnreachableError: The server did not answer in time, or the connection is gone.
         """
-        await self.client.flush()
-        await self.client.flush()
+        try:
+            await self.client.flush()
+            await self.client.flush()
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise LogUnreachableError(
+                f"the NATS server at {self.options.url} did not say that it has handled what was sent ({error!r})"
+            ) from error
 
     def denied(self, subject: str) -> bool:
         """Return whether the server said that this user may not publish ``subject`` (it says so out of band)."""
