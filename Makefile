@@ -29,7 +29,7 @@ export WALSTREET_DATA ?= $(wildcard ../shared/data)
 export WALSTREET_IB_ASYNC_PYTHON ?= $(wildcard $(abspath .venv-ib-async/bin/python))
 export WALSTREET_IBAPI_PYTHON ?= $(wildcard $(abspath .venv-ibapi/bin/python))
 
-.PHONY: help setup setup-ib-async setup-clients native run unit test test-docker test-long check fmt lint type imports build bench chaos chaos-rows chaos-tests fuzz schema clean lock
+.PHONY: help setup setup-ib-async setup-clients native run unit test test-docker test-long check fmt lint type imports build bench chaos chaos-rows chaos-tests soak fuzz schema clean lock
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,10 @@ chaos: setup ## Kill every process at every named moment [SEED=1 COUNT=500]; wri
 chaos-rows: setup ## The broker's known failures, one session for each (20 minutes on two cores)
 	@mkdir -p $(CHAOS_OUT)
 	$(BIN)/walstreet chaos-rows --json $(CHAOS_OUT)/rows.json
+
+soak: setup ## Eight simulated hours at ten times real time: flat memory, nothing dropped, no break (50 minutes)
+	@mkdir -p $(CHAOS_OUT)
+	$(BIN)/walstreet soak --json $(CHAOS_OUT)/soak.json --picture $(CHAOS_OUT)/soak.png
 
 chaos-tests: setup ## The long crash tests: kills by the clock, SIGTERM, several in a row (a quarter of an hour)
 	$(BIN)/python -m pytest -v tests/chaos $(PYTEST_FLAGS)

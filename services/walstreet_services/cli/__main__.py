@@ -58,6 +58,7 @@ PROGRAMS = {
         "kill every process at every named moment, judged by the broker's record",
     ),
     "chaos-rows": ("walstreet_services.cli.chaos_rows", "the broker's known failures, one session for each"),
+    "soak": ("walstreet_services.cli.soak", "hours of trading: flat memory, nothing dropped, no break"),
     "exhibit": ("walstreet_services.cli.exhibit", "measure what the decision core promises, with pictures"),
 }
 """Commands that are programs of their own, with their own arguments and `--help`."""
