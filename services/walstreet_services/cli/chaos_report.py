@@ -13,6 +13,7 @@ from walstreet.runtime.crash_points import POINTS
 from walstreet.testing.chaos.plan import SERVICES
 from walstreet.testing.chaos.result import ChaosResult, by_signal, matrix, session_rows, summary_rows
 from walstreet.testing.chaos.rows import ROWS
+from walstreet.testing.soak import SoakResult, faults, growth
 from walstreet_services.cli.chaos_rows import RowsResult
 
 FOLDER = Path("docs/reliability")
@@ -23,7 +24,7 @@ BEGIN, END = "<!-- {}: made by `make reliability` -->", "<!-- end of {} -->"
 def main(argv: Sequence[str] | None = None) -> int:
     """Put the results of ``docs/reliability`` into the page's marked places."""
     top = argparse.ArgumentParser(prog="walstreet chaos report", description="Write results into docs/RELIABILITY.md.")
-    top.add_argument("--folder", type=Path, default=FOLDER, help="chaos*.json, rows.json and fuzz.txt")
+    top.add_argument("--folder", type=Path, default=FOLDER, help="chaos*.json, rows.json, fuzz.txt, soak.json")
     top.add_argument("--page", type=Path, default=PAGE)
     options = top.parse_args(argv)
     text = options.page.read_text(encoding="utf-8")
@@ -36,8 +37,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = replaced(text, "rows", known_failures(found))
     fuzz = options.folder / "fuzz.txt"
     text = replaced(text, "fuzz", malformed(fuzz.read_text(encoding="utf-8").splitlines() if fuzz.is_file() else []))
+    soak = options.folder / "soak.json"
+    held = msgspec.json.decode(soak.read_bytes(), type=SoakResult) if soak.is_file() else None
+    text = replaced(text, "soak", soaked(held))
     options.page.write_text(text, encoding="utf-8")
     return 0
+
+
+def soaked(result: SoakResult | None) -> list[str]:
+    """Return the tables of a soak."""
+    if result is None:
+        return ["Not run yet."]
+    lines = [
+        f"{result.hours:g} hours at {result.speed:g} times real time, seed {result.seed}:",
+        "",
+        "| session | minutes | orders | fills | clean reconciliations | breaks | dead letters | restarts | outcome |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for number, session in enumerate(result.sessions, start=1):
+        summary = session.summary
+        reports = summary["reconciliation"]
+        numbers = (
+            *(number, session.minutes, summary["orders"]["sent"], summary["fills"]["count"]),
+            *(reports["reports"].get("clean", 0), sum(reports["breaks"].values()), summary["dead_letters"]),
+            sum(summary["restarts"].values()),
+            "; ".join(faults(session)) or "flat and clean",
+        )
+        lines.append("| " + " | ".join(str(value) for value in numbers) + " |")
+    lines += ["", "| process | session | second quarter, MiB | last quarter, MiB |", "|---|---|---|---|"]
+    for number, session in enumerate(result.sessions, start=1):
+        for name, one in growth(session.samples).items():
+            lines.append(f"| {name} | {number} | {one.before_mib:.1f} | {one.after_mib:.1f} |")
+    return lines
 
 
 def replaced(text: str, name: str, lines: Iterable[str]) -> str:
