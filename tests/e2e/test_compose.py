@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from walstreet.domain.signing import KEY_NAME
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("gateway", "features", "inference", "arbiter", "execution", "reconciler")
 LONG_RUNNING = (*SERVICES, "ibsim", "nats")
@@ -21,6 +23,7 @@ BASE_IMAGES = ("python:3.11-slim-bookworm", "nats:2.15.1-alpine")
 SESSION_URL = "nats://nats:4222"
 CREDENTIALS = "/run/walstreet/credentials"
 WITNESSES = "/var/log/walstreet/witness"
+SEALERS = ("arbiter", "execution")
 BUILD_BOUND_S = 900.0
 UP_BOUND_S = 180.0
 COMMAND_BOUND_S = 90.0
@@ -143,7 +146,10 @@ def test_containers_have_no_more_rights_than_they_need(deployment: Deployment) -
 
 
 def test_a_service_sees_its_own_password_only(deployment: Deployment) -> None:
-    """No password stands in an environment, and a service's container holds exactly its own user's file."""
+    """No password stands in an environment; a service's container holds its own user's file.
+
+    Who signs intents and who verifies them hold the key for that as well, and nobody else does.
+    """
     secrets = deployment.compose(
         "run",
         "--rm",
@@ -157,7 +163,7 @@ def test_a_service_sees_its_own_password_only(deployment: Deployment) -> None:
     assert len(secrets) == 2
     for service in SERVICES:
         listed = deployment.compose("exec", "--no-TTY", service, "ls", CREDENTIALS).stdout.split()
-        assert listed == [service]
+        assert listed == [service, *([KEY_NAME] if service in SEALERS else [])]
         environment = " ".join(deployment.inspect(service)["Config"]["Env"])
         assert not any(secret in environment for secret in secrets), service
         assert "WALSTREET__" not in environment, f"{service} must take its settings from the recorded session only"
