@@ -16,6 +16,7 @@ from walstreet.adapters.spool import SpoolFile
 from walstreet.runtime.errors import EXIT_FALLBACK, EXIT_OK, EXIT_USAGE
 from walstreet.testing.stack import Stack, command, compare_books, events, truth
 from walstreet_events import FlattenPhase, FlattenState, Mode, ModeState, OrderSubmitting
+from walstreet_services.cli.chaos import BUSY, FAULTS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.spec("001.recovery", "card.services")]
 
@@ -192,6 +193,29 @@ def test_a_crash_in_the_middle_of_flattening(tmp_path: Path) -> None:
     check_books(state)
 
 
+@pytest.mark.long
+def test_orders_at_work_are_cancelled_and_every_position_is_closed(tmp_path: Path) -> None:
+    """Several positions and half filled orders when the flag appears: nothing alive, nothing held, within a minute."""
+    state, script = tmp_path / "session", tmp_path / "small-fills.yaml"
+    script.write_text(FAULTS, encoding="utf-8")
+    busy = [word for setting in BUSY for word in ("--set", setting)]
+    with Stack(state, *FREE, "--faults", str(script), *busy) as stack:
+        _until((state / "broker-truth.jsonl").is_file, "the simulator never started")
+        _until(lambda: len(_held_now(state)) >= 2 and len(_alive_now(state)) >= 2, "too little at work")
+        (state / "panic.flag").touch()
+        _until(lambda: not _alive_now(state) and not _held_now(state), "not flat")
+        _until(lambda: _told_flat(state), "nobody says flat")
+        stack.tell(signal.SIGTERM)
+        stack.wait()
+    told = events(state)
+    began = next(event for event in told if isinstance(event, FlattenState) and event.phase is FlattenPhase.BEGAN)
+    assert began.open_orders >= 1
+    assert began.positions
+    assert seconds_to_flat(told) <= DEADLINE_S
+    assert alerts(state)
+    check_books(state)
+
+
 # --------------------------------------------------------------------------------------------------- helpers
 
 
@@ -207,6 +231,15 @@ def _held_now(state: Path) -> dict[str, int]:
             sign = 1 if record["side"] in {"BUY", "BOT", "buy"} else -1
             found[record["symbol"]] += sign * record["quantity_micro"] // 1_000_000
     return {symbol: shares for symbol, shares in found.items() if shares}
+
+
+def _alive_now(state: Path) -> set[str]:
+    alive: set[str] = set()
+    for record in _records(state):
+        if record["kind"] == "status" and record["order_ref"]:
+            ended = record["status"] in {"Filled", "Cancelled", "Inactive"}
+            (alive.discard if ended else alive.add)(record["order_ref"])
+    return alive
 
 
 def _placed(state: Path) -> list[dict[str, Any]]:
