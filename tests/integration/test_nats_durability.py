@@ -15,7 +15,7 @@ from walstreet.adapters.free_ports import free_port
 from walstreet.adapters.nats import connection as connection_module
 from walstreet.adapters.nats.connection import Connection, ConnectOptions
 from walstreet.adapters.nats.errors import AppendRefusedError, LogUnreachableError, NotDurableError
-from walstreet.adapters.nats.server import ADMIN, EmbeddedServer, find_binary, running_url
+from walstreet.adapters.nats.server import ADMIN, MEMORY_VARIABLE, EmbeddedServer, find_binary, running_url
 from walstreet.adapters.nats.streams import (
     DEAD_CONFIG,
     MD_CONFIG,
@@ -195,3 +195,16 @@ async def test_a_missing_password_file_is_told(server: LogServer, tmp_path: Path
         LogUnreachableError, match=r"none' of NATS user 'features' cannot be read.*log\.credentials_dir"
     ):
         await Connection(options).open()
+
+
+async def test_the_servers_heap_has_a_soft_limit(tmp_path: Path) -> None:
+    """Its memory over a session is flat only with one (`walstreet soak`)."""
+    server = EmbeddedServer(state=tmp_path, port=free_port(), monitor_port=free_port())
+    await server.start()
+    try:
+        assert server.process is not None
+        read = Path(f"/proc/{server.process.pid}/environ").read_bytes
+        environment = (await asyncio.to_thread(read)).split(b"\0")
+        assert any(item.startswith(f"{MEMORY_VARIABLE}=".encode()) for item in environment)
+    finally:
+        await server.stop()
