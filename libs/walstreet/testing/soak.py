@@ -80,7 +80,6 @@ def faults(session: SoakSession) -> list[str]:
     if not summary:
         return [f"exit code {session.code} and no summary"]
     grown = growth(session.samples)
-    texts = [f"{name} grew from {one.before_mib:.1f} to {one.after_mib:.1f} MiB" for name, one in grown.items()]
     checks = (
         (session.code == 0, f"exit code {session.code}"),
         (bool(grown), "too few samples of memory"),
@@ -95,8 +94,13 @@ def faults(session: SoakSession) -> list[str]:
             f"bars by symbol for {session.minutes} minutes: {summary['bars']['by_symbol']}",
         ),
     )
-    return [text for holds, text in checks if not holds] + [
-        text for text, one in zip(texts, grown.values(), strict=True) if not one.flat
+    return [
+        *(text for holds, text in checks if not holds),
+        *(
+            f"{name} grew from {one.before_mib:.1f} to {one.after_mib:.1f} MiB"
+            for name, one in grown.items()
+            if not one.flat
+        ),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     top.add_argument("--seed", type=int, default=7, help="of the first session's market; each next one adds 1")
     top.add_argument("--json", type=Path, help="write samples and summaries to this file")
     top.add_argument("--picture", type=Path, help="draw memory against time, PNG")
-    top.add_argument("--keep", type=Path, help="keep the sessions' states here")
+    top.add_argument("--keep", type=Path, help="keep the sessions' states here; default: only of broken ones")
     options = top.parse_args(argv)
     if not (options.hours > 0 and options.speed > 0):
         sys.stderr.write("walstreet soak: --hours and --speed must be above 0\n")
@@ -79,6 +80,8 @@ def run(options: argparse.Namespace, console: Console) -> SoakResult:
             )
         orders, fills = (session.summary.get(name, {}) for name in ("orders", "fills"))
         console.print(f"  {orders.get('sent', 0)} orders, {fills.get('count', 0)} fills: {faults(session) or 'clean'}")
+    if options.keep is None and not any(faults(session) for session in sessions):
+        shutil.rmtree(folder)
     return SoakResult(
         hours=options.hours,
         speed=options.speed,

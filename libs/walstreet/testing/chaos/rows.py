@@ -110,7 +110,6 @@ ROWS: tuple[Row, ...] = (
         script="08_split_modification",
         duty="each incarnation is known, booked and cancelled",
         check=order_checks.incarnations,
-        allowed=BREAKS,
     ),
     Row(
         numbers="9",
