@@ -24,6 +24,7 @@ from walstreet.domain.execution_protection import uncovered_events
 from walstreet.domain.execution_reslice import reslice_events
 from walstreet.domain.execution_seal import judge_block, note_block, note_units
 from walstreet.domain.execution_state import PANIC, ExecutionState
+from walstreet.domain.execution_waiting import due_events, expired_events, replaced_events
 from walstreet.domain.marks import fold_marks, mark_events, note_quote
 from walstreet.domain.observations import (
     AccountObserved,
@@ -105,7 +106,7 @@ class ExecutionCore:
         """Return the events that input ``event`` causes, given the state that already contains it."""
         match event:
             case IntentBlock():
-                return decide_block(state, event, self._versions.of(state.changes))
+                return self._decide_block(state, event)
             case ClockTick():
                 return self._decide_timers(state, event)
             case ModeState() if event.mode is Mode.EMERGENCY:
@@ -169,6 +170,12 @@ class ExecutionCore:
             case PanicObserved():
                 return begin_observed(state, observation, ROOT)
 
+    def _decide_block(self, state: ExecutionState, block: IntentBlock) -> list[AnyEvent]:
+        parameters = self._versions.of(state.changes)
+        accepted = state.verdict is not None and state.verdict.accepted
+        replaced = replaced_events(state, block, parameters) if accepted else []
+        return [*replaced, *decide_block(state, block, parameters)]
+
     # ------------------------------------------------------------------------------------------- timers
 
     def _decide_look(self, state: ExecutionState, now_ns: int) -> list[AnyEvent]:
@@ -176,13 +183,13 @@ class ExecutionCore:
         parameters = self._versions.of(state.changes)
         if state.panic or state.emergency is not None:
             return steps(state, now_ns, parameters.flatten)
-        # What is asked again takes order ids, and so does the rest of a parent: never both in one look.
-        questions = asked_again(state, now_ns)
-        return [
-            *uncovered_events(state, now_ns),
-            *modify_events(state, now_ns, parameters),
-            *(questions or reslice_events(state, now_ns, parameters)),
-        ]
+        # What is asked again takes order ids, and so do what waited and the rest of a parent: one of them in a look.
+        sent = (
+            asked_again(state, now_ns)
+            or due_events(state, now_ns, parameters)
+            or reslice_events(state, now_ns, parameters)
+        )
+        return [*uncovered_events(state, now_ns), *modify_events(state, now_ns, parameters), *sent]
 
     def _decide_timers(self, state: ExecutionState, tick: ClockTick) -> list[AnyEvent]:
         now_ns = tick.ts_ns
@@ -202,7 +209,8 @@ class ExecutionCore:
             if now_ns >= order.good_till_ns + grace_ns and CANCEL_EXPIRED not in order.cancel_reasons:
                 outs.append(cancelling(order, cause=tick.id, ts_ns=now_ns, reason=CANCEL_EXPIRED))
         answers = timeout_events(state, state.now_ns(now_ns), parameters)
-        return [*batch.events, *outs, *answers, *mark_events(state.marks, tick, parameters.marks)]
+        late = expired_events(state, state.now_ns(now_ns), parameters)
+        return [*batch.events, *outs, *answers, *late, *mark_events(state.marks, tick, parameters.marks)]
 
     def _emergency(
         self,

@@ -86,6 +86,7 @@ def fold(state: ExecutionState, event: AnyEvent, parameters: ExecutionParameters
         case OrderBracketed() | OrderModifying() | OrderModifyRefused() | OrderModified() | OrderCorrected():
             _fold_terms(state, event)
         case MarginAsked():
+            state.undecided.pop(event.order.id, None)
             state.asked[event.order.id] = event
             state.next_order_id = max(state.next_order_id, event.broker_order_id + 1)
         case OrderCommission():
@@ -184,6 +185,8 @@ def _fold_order(
     event: OrderSubmitting | OrderUpdated | OrderFilled | OrderCancelling | OrderRefused,
     parameters: ExecutionParameters,
 ) -> None:
+    if isinstance(event, OrderSubmitting | OrderRefused):
+        state.undecided.pop(event.intent, None)
     if isinstance(event, OrderSubmitting):
         state.asked.pop(event.intent, None)
     if isinstance(event, OrderRefused):

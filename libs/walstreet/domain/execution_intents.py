@@ -54,14 +54,18 @@ def decide_block(state: ExecutionState, block: IntentBlock, parameters: Executio
     outs: list[AnyEvent] = []
     for index, intent in ranked:
         # An intent for a symbol ends the protection of its position; what it wants itself goes out a cycle later.
-        withdrawn = () if index in refused else to_withdraw(state, intent.symbol)
-        outs += [
-            cancelling(state.orders[key], cause=block.id, ts_ns=run.now_ns, reason=CANCEL_WITHDRAWN)
-            for key in withdrawn
-            if intent.symbol not in run.symbols
-        ]
+        if index not in refused and intent.symbol not in run.symbols and not desk.waits(intent):
+            outs += withdrawals(state, intent, block.id, run.now_ns)
         outs += desk.decide(intent, index, refused.get(index))
     return outs
+
+
+def withdrawals(state: ExecutionState, intent: OrderIntent, block: EventId, now_ns: int) -> list[AnyEvent]:
+    """Return the cancels of the protection that stands in the way of ``intent``."""
+    return [
+        cancelling(state.orders[key], cause=block, ts_ns=now_ns, reason=CANCEL_WITHDRAWN)
+        for key in to_withdraw(state, intent.symbol)
+    ]
 
 
 def _edge_bps(state: ExecutionState, intent: OrderIntent) -> float:
@@ -98,7 +102,12 @@ class Desk:
     """Above 0 when the rest of a parent is sent."""
 
     def decide(self, intent: OrderIntent, index: int, refusal: Refusal | None) -> list[AnyEvent]:
-        """Return the submissions of one intent, or the question for its margin, and the refusal of what is not sent."""
+        """Return the submissions of one intent, or the question for its margin, and the refusal of what is not sent.
+
+        Nothing, where this life cannot judge it yet: it stays in ``state.undecided``.
+        """
+        if refusal is None and self.waits(intent):
+            return []
         quote = self._quote(intent)
         whole_micro = self._whole(intent, intent.quantity_micro)
         sent: list[AnyEvent] = []
@@ -112,6 +121,16 @@ class Desk:
             # What closes the position is not held back by what is said of the rest.
             sent, _ = self._attempt(intent, index, closing_micro, quote)
         return [*sent, self.refused(intent, index, refusal, quote)]
+
+    def waits(self, intent: OrderIntent) -> bool:
+        """Return whether nothing but the word of the socket or a first quote of this life is missing."""
+        if self.what_if is not None or (self.state.link_seen and intent.symbol in self.state.quotes):
+            return False
+        order = guarded_order(self.state, intent, quantity_micro=intent.quantity_micro, limit_nano=None)
+        situation = self._situation(intent, reducing=order.reducing)
+        # Before this life has heard of the link, its state on the log is that of a process that is gone.
+        link_up = situation.link_up or not self.state.link_seen
+        return check_standing(intent, replace(situation, link_up=link_up)) is None
 
     def again(self, intent: OrderIntent, index: int) -> list[AnyEvent]:
         """Return the submissions for the rest of a parent, none where a guard refuses; ``intent`` asks for the rest."""
@@ -192,6 +211,10 @@ class Desk:
             broker_order_id=self.run.next_order_id,
             parameters=self.parameters,
         )
+        if children[0].client_order_id in self.state.brackets:
+            # The name of the order is taken, and so are the prices and ids of its protection, which nobody can use.
+            detail = "an earlier life journaled the protection and not the order"
+            return Refusal(reason=Reason.BRACKET_UNKNOWN.value, detail=detail)
         if pair is None:
             detail = f"brackets are {self.parameters.brackets.mode} and the symbol's volatility is not known"
             return Refusal(reason=Reason.BRACKET_UNKNOWN.value, detail=detail)

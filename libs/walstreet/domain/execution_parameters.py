@@ -21,7 +21,7 @@ from walstreet.domain.repeat_throttle import ThrottleParameters
 from walstreet.domain.reslice import ResliceParameters
 from walstreet.domain.signing import SigningParameters
 
-Aggression = Literal["cross", "mid", "staged"]
+Aggression = Literal["cross", "mid", "staged", "offset"]
 
 
 class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,9 +29,11 @@ class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     aggression: Aggression = "cross"
     """``cross``: limit at the far touch; ``mid``: limit at the mid, rounded passively to the
-    tick; ``staged``: as ``mid``, then by the planner's schedule."""
+    tick; ``staged``: as ``mid``, then by the planner's schedule; ``offset``: ``mid_offset_bps`` beyond the mid."""
     cross_ticks: int = 0
     """Ticks beyond the far touch that a ``cross`` order may pay."""
+    mid_offset_bps: float = 2.0
+    """How far beyond the mid an ``offset`` order is limited."""
     planner: PlannerParameters = PlannerParameters()
     """The schedule of ``staged``, price increments and the size of a child."""
     brackets: BracketParameters = BracketParameters()
@@ -95,6 +97,7 @@ class ExecutionParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("cross_ticks", 0, 100),
+    ("mid_offset_bps", 0.0, 1_000.0),
     ("drift_bps_max", 1.0, 1_000.0),
     ("acknowledge_s_max", 1.0, 600.0),
     ("cancel_grace_s", 0.0, 600.0),

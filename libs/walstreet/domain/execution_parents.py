@@ -23,14 +23,21 @@ class ParentWork:
     """Mode in which the block was decided."""
 
 
-def note_parents(parents: dict[str, ParentWork], block: IntentBlock) -> None:
-    """Remember the intents of ``block``, the first of each name, and forget those that are long over."""
+def note_parents(parents: dict[str, ParentWork], block: IntentBlock) -> list[str]:
+    """Remember the intents of ``block``, the first of each name, and forget those that are long over.
+
+    Returns:
+        The names that are new.
+    """
     over = [key for key, parent in parents.items() if parent.intent.expires_ns < block.ts_ns - KEEP_NS]
     for key in over:
         del parents[key]
+    new: list[str] = []
     for index, intent in enumerate(block.intents):
         if intent.id not in parents and len(parents) < PARENTS_MAX:
             parents[intent.id] = ParentWork(intent=intent, block=block.id, index=index, mode=block.mode)
+            new.append(intent.id)
+    return new
 
 
 def note_residuals(residual_micro: dict[str, int], block: IntentBlock, unit_micro: dict[str, int]) -> None:

@@ -70,7 +70,10 @@ def note_units(state: ExecutionState, block: IntentBlock, *, fractional: bool) -
     """
     if state.verdict is None or state.verdict.reason in UNBELIEVED:
         return
-    note_parents(state.parents, block)
+    new = note_parents(state.parents, block)
+    if state.verdict.accepted:
+        kept = [name for name in state.undecided if name in state.parents]
+        state.undecided = dict.fromkeys([*kept, *new])
     units = {
         symbol: 1 if fractional else max(QUANTITY_SCALE, instrument.lot_micro)
         for symbol, instrument in state.instruments.items()

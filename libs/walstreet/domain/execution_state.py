@@ -88,6 +88,8 @@ class ExecutionState:
     """Intents handled, with the time until which a repetition is refused as such."""
     parents: dict[str, ParentWork] = field(default_factory=dict)
     """Intents of blocks that were believed, by id."""
+    undecided: dict[str, None] = field(default_factory=dict)
+    """Intents of blocks that were accepted for which the log holds no outcome yet, in the order of coming."""
     residual_micro: dict[str, int] = field(default_factory=dict)
     """Signed, per symbol: what its newest intent asked for below the smallest quantity that is ordered."""
     brackets: dict[str, OrderBracketed] = field(default_factory=dict)

@@ -122,7 +122,7 @@ def first_limit(side: Side, quote: QuoteSeen, rule: TickRule) -> int:
 def cap_nano(side: Side, arrival: QuoteSeen, rule: TickRule, parameters: PlannerParameters) -> int:
     """Return the worst price that the order may ever have, rounded so that it is within the cap."""
     mid_nano = (arrival.bid_nano + arrival.ask_nano) // 2
-    return rule.passive(side, _beyond(side, mid_nano, parameters.cap_bps))
+    return rule.passive(side, beyond(side, mid_nano, parameters.cap_bps))
 
 
 def stage_due(schedule: Schedule, now_ns: int, parameters: PlannerParameters) -> Stage:
@@ -162,7 +162,7 @@ def due_step(
     far_nano = quote.ask_nano if side is Side.BUY else quote.bid_nano
     touch_nano = rule.aggressive(side, far_nano)
     if stage is Stage.CROSS:
-        slipped_nano = rule.passive(side, _beyond(side, far_nano, parameters.cross_slippage_bps))
+        slipped_nano = rule.passive(side, beyond(side, far_nano, parameters.cross_slippage_bps))
         wanted = _further(sign, slipped_nano, touch_nano)
     else:
         stepped_nano = rule.worse(side, schedule.limit_nano, parameters.step_ticks)
@@ -184,7 +184,7 @@ def largest_child_micro(average_daily_volume_micro: int, parameters: PlannerPara
     return math.floor(average_daily_volume_micro / TRADING_MINUTES * parameters.minute_volume_share_max)
 
 
-def _beyond(side: Side, price_nano: int, bps: float) -> int:
+def beyond(side: Side, price_nano: int, bps: float) -> int:
     """Return the price that is worse than ``price_nano`` by ``bps``, rounded towards it."""
     distance = price_nano * round(bps * MICRO_BPS) // (BPS * MICRO_BPS)
     return price_nano + distance if side is Side.BUY else price_nano - distance

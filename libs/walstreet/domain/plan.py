@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from walstreet.domain.execution_parameters import ExecutionParameters
-from walstreet.domain.micro_planner import first_limit
+from walstreet.domain.micro_planner import beyond, first_limit
 from walstreet.domain.tick_rules import TickRule, orderable_micro
 from walstreet_events import NANOS_PER_SECOND, OrderIntent, QuoteSeen, Side, derive_id
 
@@ -76,8 +76,11 @@ def limit_price(side: Side, quote: QuoteSeen, *, rule: TickRule, parameters: Exe
     """Return the first limit in 1e-9 USD, on the price grid.
 
     ``cross`` rounds towards the far side, so that the order stays marketable; ``mid`` and ``staged`` round passively,
-    so that they never pay more than half the spread.
+    so that they never pay more than half the spread; ``offset`` never pays more than its distance beyond the mid.
     """
+    if parameters.aggression == "offset":
+        mid_nano = (quote.bid_nano + quote.ask_nano) // 2
+        return rule.passive(side, beyond(side, mid_nano, parameters.mid_offset_bps))
     if parameters.aggression != "cross":
         return first_limit(side, quote, rule)
     touch_nano = rule.aggressive(side, quote.ask_nano if side is Side.BUY else quote.bid_nano)

@@ -245,7 +245,9 @@ class ExecutionSection(_Section, frozen=True, kw_only=True, forbid_unknown_field
 
     live: bool = False
     order_type: Literal["MKT", "LMT"] = "MKT"
+    """``MKT``: worked by ``execution.aggression`` of the services, never without a limit; ``LMT``: one limit."""
     limit_offset_bps: float = 2.0
+    """How far beyond the mid an ``LMT`` order is limited."""
     max_orders_per_day: int = 5
 
     def __post_init__(self) -> None:

@@ -98,11 +98,14 @@ def lead_seconds(config: SwingConfig) -> int:
 
 def rotation_layer(config: SwingConfig, *, library: str, live: bool = False) -> Tree:
     """Return what the swing configuration says of the services' settings; ``live`` asks execution for the keys."""
+    execution: Tree = {"arming": {"trading": "live" if live else "paper"}}
+    if config.execution.order_type == "LMT":
+        execution |= {"aggression": "offset", "mid_offset_bps": config.execution.limit_offset_bps}
     return {
         "arbiter": {"rotation": msgspec.to_builtins(rotation_parameters(config))},
         "gateway": {"daily_lead_s": lead_seconds(config)},
         # Said either way: no other layer turns the first key.
-        "execution": {"arming": {"trading": "live" if live else "paper"}},
+        "execution": execution,
         "broker": {
             "account": config.ibkr.account_live if live else config.ibkr.account_paper,
             "library": library,

@@ -251,6 +251,16 @@ def test_the_mid_plan_rounds_passively_and_keeps_whole_shares() -> None:
     assert submit(world, intent(side=Side.SELL)).limit_nano == round(100.01 * DOLLAR)
 
 
+@pytest.mark.parametrize(
+    ("side", "bps", "limit"),
+    [(Side.BUY, 2.0, 100.02), (Side.SELL, 2.0, 99.98), (Side.BUY, 2.9, 100.02), (Side.BUY, 0.0, 100.0)],
+)
+def test_an_offset_limit_never_pays_more_than_its_distance(side: Side, bps: float, limit: float) -> None:
+    """Document 004, 6.2: mid plus or minus the offset, rounded so that it is not passed."""
+    world = ready_world(aggression="offset", mid_offset_bps=bps)
+    assert submit(world, intent(side=side)).limit_nano == round(limit * DOLLAR)
+
+
 def test_the_good_till_time_is_a_whole_second_and_never_too_late() -> None:
     """It is the smaller of expiry and time in force, cut to the broker's seconds."""
     sent = submit(ready_world(), intent(expires_ns=NOW_NS + 10 * S + 999))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -21,6 +20,7 @@ from walstreet.testing.execution_world import (
     account,
     arbiter_epoch,
     block,
+    clock,
     feed,
     instrument,
     intent,
@@ -128,12 +128,15 @@ def test_a_mode_that_nobody_knows_is_observe() -> None:
 
 @pytest.mark.guard("missing", "standing.link_down")
 def test_a_link_that_was_not_seen_in_this_life_is_down() -> None:
-    """After a restart the log says connected; until the socket says so nothing is sent."""
-    again = ready_world().restarted()
+    """After a restart the log says connected; until the socket says so nothing is sent, and then it is refused."""
+    world = ready_world()
+    world.give(clock(NOW_NS))
+    again = world.restarted()
     assert again.state.link is not None
     assert again.state.link.connected
     again.see(quote())
-    assert reasons(again.give(block(intent()))) == ["link_down"]
+    assert again.give(block(intent())) == []
+    assert reasons(again.give(clock(NOW_NS + 60 * S))) == ["link_down"]
 
 
 @pytest.mark.guard("missing", "standing.no_instrument")
@@ -191,18 +194,24 @@ def test_a_decision_without_a_mid_opens_nothing() -> None:
 
 
 @pytest.mark.guard("blocks", "standing.no_quote")
-@pytest.mark.guard("missing", "standing.no_quote")
 @pytest.mark.guard("reduces", "standing.no_quote")
-@pytest.mark.parametrize(
-    "spoil", [lambda world: world.see(quote(0.0, 100.01)), lambda world: world.state.quotes.clear()]
-)
-def test_without_a_two_sided_quote_there_is_no_price(spoil: Callable[[World], object]) -> None:
-    """One side, or none; an exit waits too, because it has no limit. An emergency prices by rules of its own."""
+def test_without_a_two_sided_quote_there_is_no_price() -> None:
+    """One side is none; that holds for an exit too, because it has no limit. An emergency has rules of its own."""
     for wanted, position in ((intent(), None), (intent(side=Side.SELL, reducing=True), 100)):
         world = ready_world()
         world.see(account(position=position))
-        spoil(world)
+        world.see(quote(0.0, 100.01))
         assert reasons(world.give(block(wanted))) == ["no_quote"]
+
+
+@pytest.mark.guard("missing", "standing.no_quote")
+def test_without_any_quote_an_intent_waits_until_it_expires() -> None:
+    """A life that has seen no quote of the symbol sends nothing, and refuses when the time is over."""
+    world = ready_world()
+    world.state.quotes.clear()
+    assert world.give(block(intent())) == []
+    assert world.give(clock(NOW_NS + 60 * S - 1)) == []
+    assert reasons(world.give(clock(NOW_NS + 60 * S))) == ["no_quote"]
 
 
 @pytest.mark.guard("blocks", "standing.below_one_share")

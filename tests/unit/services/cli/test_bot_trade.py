@@ -70,6 +70,17 @@ def test_the_profile_and_the_layer_make_valid_settings() -> None:
     assert settings.broker.execution_client_id != settings.broker.gateway_client_id
 
 
+def test_the_order_type_of_the_document_is_execution_s() -> None:
+    """``LMT`` is one limit beyond the mid; ``MKT`` leaves it to the profile how an order is worked."""
+    for changes, wanted in (
+        ((), ("staged", 2.0)),
+        (("execution.order_type=LMT", "execution.limit_offset_bps=5"), ("offset", 5.0)),
+    ):
+        layer = rotation_layer(config(*changes), library="ib_insync")
+        settings = load_settings([CONFIG / "base.yaml", CONFIG / "rotation.yaml"], environment={}, over=[layer])
+        assert (settings.execution.aggression, settings.execution.mid_offset_bps) == wanted
+
+
 LIVE_KEYS = ("--set", "execution.live=true", "--set", "ibkr.account_live=U1", "--set", "ibkr.port=7496")
 
 
