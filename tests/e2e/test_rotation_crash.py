@@ -43,6 +43,7 @@ pytestmark = [
         pytest.param(Crash(point="place_begins"), id="durable-not-sent"),
         pytest.param(Crash(point="place_ended"), id="sent-not-answered"),
         pytest.param(Crash(point="input_taken", what="intent_block.v1"), id="intent-taken"),
+        pytest.param(Crash(point="appended", what="margin_asked.v1"), id="block-cut-short"),
     ],
 )
 def test_every_order_reaches_the_broker_once(crash: Crash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,18 @@ from walstreet.domain.mode_causes import TOPIC_EXCEPTION
 from walstreet.domain.monitor import MonitorReading
 from walstreet.domain.monitor_parameters import MonitorParameters
 from walstreet.replay.recorded_arrays import keep_newest
-from walstreet_events import AnyEvent, BrokerStatus, Decision, FeedStatus, ModeRequest, OrderUpdated, PredictionBlock
+from walstreet_events import (
+    AnyEvent,
+    BrokerStatus,
+    Decision,
+    FeedStatus,
+    ModeRequest,
+    OrderUpdated,
+    PredictionBlock,
+    RotationDecision,
+)
 
-COUNTED = (PredictionBlock, ModeRequest, BrokerStatus, FeedStatus, OrderUpdated)
+COUNTED = (PredictionBlock, RotationDecision, ModeRequest, BrokerStatus, FeedStatus, OrderUpdated)
 """Events that ``ChecklistClerk.take`` looks at."""
 PACING_CODES = (100, 420)
 """Broker's codes for too many messages, and for too many real-time queries."""
@@ -67,6 +76,8 @@ class ChecklistClerk:
 
     throttles_seen: int = 0
     """Pacing messages of the whole TAPE."""
+    rotates: bool = False
+    """The daily rotation has decided."""
     _pending: dict[str, None] = field(default_factory=dict)
     """Prediction blocks without a decision, oldest first."""
     _known: dict[str, None] = field(default_factory=dict)
@@ -85,6 +96,8 @@ class ChecklistClerk:
                 self._pending[event.id] = None
                 if len(self._pending) > PENDING_MAX:
                     self._give_up(next(iter(self._pending)))
+            case RotationDecision():
+                self.rotates = True
             case ModeRequest() if event.topic == TOPIC_EXCEPTION:
                 self._exceptions += 1
             case BrokerStatus() | FeedStatus() | OrderUpdated() if _about_pacing(event):
@@ -114,6 +127,11 @@ class ChecklistClerk:
         for name in waiting if ended else waiting[:-1]:
             self._give_up(name)
         return bool(self._due or self._decided or self._unexplained or self._exceptions or self._throttles)
+
+    def forget_due(self) -> None:
+        """Take nothing for due: the intraday cycle was switched off, and forecasts only served learning."""
+        self._pending.clear()
+        self._due = 0
 
     def evaluate(self, cycle: int, ts_ns: int, reading: MonitorReading, parameters: MonitorParameters) -> Evaluation:
         """Return the checklist now, and begin to count anew."""

@@ -133,6 +133,8 @@ class SessionWatch:
     def finish(self) -> Watched:
         """Return what was seen; what came after the last evaluation gets one of its own. Call it once."""
         self._note_parents(self._parents.finish())
+        if self._rotates_only():
+            self._clerk.forget_due()
         last = self.checklist.last
         unevaluated = last is None or self.memory.cycles > last.cycle
         if self._clerk.close(ended=self._closed) or (unevaluated and self.memory.cycles):
@@ -146,6 +148,10 @@ class SessionWatch:
             series=self.series,
             checklist=self.checklist,
         )
+
+    def _rotates_only(self) -> bool:
+        """Return whether the arbiter decided, and never by the intraday cycle, which is ``arbiter.intraday`` off."""
+        return self._clerk.rotates and not self._decided
 
     # ----------------------------------------------------------------------------------------------- cycles
 
@@ -267,6 +273,8 @@ class SessionWatch:
             notes.append(
                 f"barrier_slope: no probability of peak or valley within {BARRIER_MINUTES} minutes is recorded"
             )
+        if self._rotates_only():
+            notes.append("every_cycle_decided: the rotation decided and no intraday cycle did; it was switched off")
         if self._barriers.broken:
             notes.append(f"barrier_slope: {self._barriers.broken} forecasts are left out, a bar after them is missing")
         notes.extend(f"gate_{name}: no cycle shows this gate at work; it was switched off" for name in self._off())

@@ -13,6 +13,7 @@ from walstreet.domain.checklist import ChecklistItem
 from walstreet.domain.monitor import MonitorReading, read
 from walstreet.domain.monitor_parameters import MonitorParameters
 from walstreet.replay.watch import SessionWatch, Watched
+from walstreet.testing.events_blocks import rotation_decision
 from walstreet.testing.tapes import MemoryTape
 from walstreet.testing.watched_session import (
     answers,
@@ -200,6 +201,16 @@ def test_a_session_that_was_never_decided_fails() -> None:
     _, found = watched([*cycle(0)[:3], *cycle(1)[:3], closed()])
     assert item(found, "every_cycle_decided").result is CheckResult.FAILED
     assert item(found, "every_cycle_decided").value == 2.0
+
+
+def test_a_session_that_only_rotates_owes_no_cycle() -> None:
+    """Forecasts go on there for learning; with one intraday decision every cycle is due again."""
+    forecasts = [*cycle(0)[:3], *cycle(1)[:3]]
+    _, found = watched([*forecasts, rotation_decision(), closed()])
+    assert found.checklist.failures == {}
+    assert any(note.startswith("every_cycle_decided") for note in found.checklist.notes)
+    _, mixed = watched([*forecasts, rotation_decision(), *cycle(2), closed()])
+    assert item(mixed, "every_cycle_decided").result is CheckResult.FAILED
 
 
 def test_a_record_of_an_older_revision_is_read_as_far_as_it_goes() -> None:
