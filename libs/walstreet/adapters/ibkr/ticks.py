@@ -46,9 +46,11 @@ class Line:
         "echo",
         "halted",
         "last",
+        "last_size",
         "proven",
         "shortable",
         "symbol",
+        "told",
         "volume",
     )
 
@@ -60,6 +62,9 @@ class Line:
         self.bid_size = 0
         self.ask_size = 0
         self.last = 0
+        self.last_size = 0
+        self.told = False
+        """Whether a trade was told since the last cumulative volume."""
         self.echo = -1
         """Size of a last-price message whose own size message is still to come."""
         self.volume = -1
@@ -166,6 +171,10 @@ class TickBook:
             volume = micro(fields[4])
             if volume is None or volume == line.volume:
                 return
+            if not line.told and line.volume >= 0 and volume - line.volume == line.last_size:
+                # A trade of the same price and size as the last one changes no last price and no last size.
+                self._traded(line, line.last_size)
+            line.told = False
             line.volume = volume
             self._observe(VolumeObserved(symbol=line.symbol, ts_ns=self._now_ns(), volume_micro=volume))
         elif kind == "89":
@@ -236,13 +245,19 @@ class TickBook:
         line.last = price
         line.echo = size
         if size > 0:
-            self._observe(TradeObserved(symbol=line.symbol, ts_ns=self._now_ns(), price_nano=price, size_micro=size))
+            self._traded(line, size)
 
     def _last_size(self, line: Line, size: int) -> None:
         """Take a last size alone: the echo of a last price, or another trade at the same price."""
         echo, line.echo = line.echo, -1
         if size == echo or size <= 0 or line.last <= 0:
             return
+        self._traded(line, size)
+
+    def _traded(self, line: Line, size: int) -> None:
+        """Tell a trade at the last price."""
+        line.last_size = size
+        line.told = True
         self._observe(TradeObserved(symbol=line.symbol, ts_ns=self._now_ns(), price_nano=line.last, size_micro=size))
 
     def _arrived(self, line: Line, data_type: str) -> None:

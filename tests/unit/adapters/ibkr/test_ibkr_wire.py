@@ -128,6 +128,17 @@ async def test_last_price_and_its_echo_are_one_trade(harness: Harness) -> None:
     ]
 
 
+async def test_a_trade_like_the_last_one_is_told_by_the_volume(harness: Harness) -> None:
+    """Same price, same size: neither tick repeats. The volume grows by just that size, and no other trade was told."""
+    first = (_size(8, "1000"), _price(4, "100.0", "50"), _size(5, "50"), _size(8, "1050"))
+    seen = harness.send(*first, _size(8, "1100"), _size(5, "70"), _size(8, "1170"), _size(8, "1300"))
+    trades = [(each.price_nano, each.size_micro) for each in seen if isinstance(each, TradeObserved)]
+    assert trades == [(100_000_000_000, size) for size in (50_000_000, 50_000_000, 70_000_000)]
+    # Growth by another amount is no known trade, and the first volume of a line is none at all.
+    assert [type(each) for each in harness.send(_size(8, "1370"))] == [TradeObserved, VolumeObserved]
+    assert [type(each) for each in Harness(harness.wire.options.library).send(_size(8, "50"))] == [VolumeObserved]
+
+
 async def test_volume_and_halt_are_told_when_they_change(harness: Harness) -> None:
     """Tick 8 is the cumulative volume, tick 49 the halt; an unknown halt state says nothing."""
     halt = (45, 6, LINE, 49)
