@@ -69,7 +69,7 @@ def withdrawals(state: ExecutionState, intent: OrderIntent, block: EventId, now_
 
 
 def _edge_bps(state: ExecutionState, intent: OrderIntent) -> float:
-    """Return what the intent is worth after half the spread; without a quote it goes last, and is refused."""
+    """Return what the intent is worth after half the spread; without a quote it goes last."""
     quote = state.quotes.get(intent.symbol)
     if quote is None or quote.bid_nano <= 0 or quote.ask_nano <= 0:
         return float("-inf")
