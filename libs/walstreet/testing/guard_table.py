@@ -24,7 +24,10 @@ STANDING: dict[Reason, tuple[str, str]] = {
     ),
     Reason.MID_DRIFT: ("The mid has moved away from the mid of the decision.", PASSES),
     Reason.BELOW_ONE_SHARE: ("The quantity is no whole share.", STOPS),
-    Reason.BRACKET_UNKNOWN: ("Protection is asked for and its prices are not known, or a life that crashed has used up its ids.", PASSES),
+    Reason.BRACKET_UNKNOWN: (
+        "Protection is asked for and its prices are not known, or a life that crashed has used up its ids.",
+        PASSES,
+    ),
 }
 """What each refuses, and what becomes of an order that only reduces."""
 

@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from walstreet.adapters.nats.server import MEMORY_SOFT_LIMIT_MIB
 from walstreet.testing.bench.chart import ChartUnavailableError
 
 GROWTH_SHARE_MAX = 0.05
 GROWTH_MIB_MAX = 8.0
 """From the second quarter of a session to its last quarter, the larger of both: books of fills and orders may grow."""
+LIMITED_MIB = {"nats-server": float(MEMORY_SOFT_LIMIT_MIB)}
+"""What a process is told to keep within: up to there its garbage waits, and growth is warming up."""
 SAMPLES_MIN = 8
 QUARTERS = 4
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 10.0, 5.0, 110
@@ -55,11 +58,14 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
     """Median of the second quarter: the first one warms up."""
     after_mib: float
     """Median of the last quarter."""
+    limit_mib: float = 0.0
+    """What it is told to keep within, 0 for nothing."""
 
     @property
     def flat(self) -> bool:
         """Return whether it stayed within the allowance."""
-        return self.after_mib - self.before_mib <= max(GROWTH_SHARE_MAX * self.before_mib, GROWTH_MIB_MAX)
+        allowed_mib = self.before_mib + max(GROWTH_SHARE_MAX * self.before_mib, GROWTH_MIB_MAX)
+        return self.after_mib <= max(allowed_mib, self.limit_mib)
 
 
 def growth(samples: Sequence[Sample]) -> dict[str, Growth]:
@@ -70,7 +76,11 @@ def growth(samples: Sequence[Sample]) -> dict[str, Growth]:
         sizes = [sample.mib[name] for sample in samples if name in sample.mib]
         if len(sizes) >= SAMPLES_MIN:
             quarters = np.array_split(np.asarray(sizes), QUARTERS)
-            found[name] = Growth(before_mib=float(np.median(quarters[1])), after_mib=float(np.median(quarters[-1])))
+            found[name] = Growth(
+                before_mib=float(np.median(quarters[1])),
+                after_mib=float(np.median(quarters[-1])),
+                limit_mib=LIMITED_MIB.get(name, 0.0),
+            )
     return found
 
 

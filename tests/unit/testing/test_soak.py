@@ -43,6 +43,14 @@ def test_warming_up_is_no_growth_and_a_leak_is() -> None:
     assert not growth(samples([1000 + 3 * index for index in range(40)]))["arbiter"].flat
 
 
+def test_the_log_server_may_fill_its_limit_and_no_more() -> None:
+    """Its garbage waits until the limit, however long that takes; beyond it growth is a leak as everywhere."""
+    sizes = [40.0 + index for index in range(40)]
+    for name, past, flat in (("nats-server", 0.0, True), ("nats-server", 6.0, False), ("arbiter", 0.0, False)):
+        grown = growth([Sample(session_s=60.0 * at, mib={name: size + past}) for at, size in enumerate(sizes)])
+        assert grown[name].flat is flat
+
+
 def test_few_samples_say_nothing_and_are_told() -> None:
     """A session that was hardly watched is not called flat."""
     assert growth(samples([1.0] * 7)) == {}

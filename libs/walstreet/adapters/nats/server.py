@@ -33,7 +33,7 @@ PASSWORD_BYTES = 24
 ADMIN = "admin"
 SIMULATOR = "simulator"
 STORE_BYTES_MAX = 8 << 30
-MEMORY_VARIABLE, MEMORY_SOFT_LIMIT = "GOMEMLIMIT", "80MiB"
+MEMORY_VARIABLE, MEMORY_SOFT_LIMIT_MIB = "GOMEMLIMIT", 80
 """The log server's Go heap is collected before it passes this. Without, it grew by 9 MiB an hour to 125 MiB over a
 session, although the same store needs 46 MiB after a restart. The environment may name another limit; a heap that truly
 needs more costs processor time, and is not refused."""
@@ -196,7 +196,7 @@ class EmbeddedServer:
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
-                env={MEMORY_VARIABLE: MEMORY_SOFT_LIMIT, **os.environ},
+                env={MEMORY_VARIABLE: f"{MEMORY_SOFT_LIMIT_MIB}MiB", **os.environ},
                 pass_fds=(self._lock.fileno(),),
             )
         try:
