@@ -7,6 +7,7 @@ back gives the same bits.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -35,7 +36,10 @@ def prepare(folder: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise UsageError(f"--out {folder} cannot be written ({error.strerror}); choose another folder") from error
+        raise UsageError(
+            f"--out {folder} cannot be written by user {os.getuid()} ({error.strerror}); choose another folder, or in "
+            "a container run `export UID GID=$(id -g)` before, so that it works as you"
+        ) from error
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
